@@ -1,4 +1,4 @@
-"""What the chain says, as frozen records: addresses are checksummed text, digests and hashes 32 bytes, money integer wei.
+"""What the chain says, as frozen records: addresses checksummed text, digests and hashes 32 bytes, money integer wei.
 
 ``ChainLike`` is the Protocol that :class:`client.chain.Chain` and :class:`client.fakes.FakeChain` both keep.
 """
@@ -76,14 +76,14 @@ class ModelInfo:
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """A dataset in the registry. ``bytes`` is its size in bytes; block 0 means "not yet"."""
+    """A dataset in the registry. ``size`` is in bytes; block 0 means "not yet"."""
 
     id: int
     model_id: int
     owner: str
     root: bytes
     licence: str
-    bytes: int
+    size: int
     shards: int
     heldout: int
     status: DatasetStatus
@@ -165,7 +165,7 @@ class CommittedInfo:
 
 @dataclass(frozen=True)
 class ChannelInfo:
-    """A payment channel. ``deposit`` and ``redeemed`` are wei; ``close_block`` 0 means that nobody wants to close it."""
+    """A payment channel. ``deposit`` and ``redeemed`` are wei; ``close_block`` 0: nobody asked to close it."""
 
     id: bytes
     user: str
