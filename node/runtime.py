@@ -1,0 +1,274 @@
+"""What every node process shares: state folder, events, status, logs, signals, a clean stop within five seconds."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from client.errors import ConfigError
+from node.config import NodeConfig
+
+STOP_SECONDS = 4.0  # after which a stop no longer waits for threads: the journal makes that safe
+EVENTS_MAX_BYTES = 64 * 2**20  # then events.jsonl moves aside, once
+PR_SET_PDEATHSIG = 1
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+log = logging.getLogger("strata.node")
+
+
+class EventLog:
+    """Appends what happened to ``events.jsonl``, one canonical line an event. Safe from several threads."""
+
+    def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
+        self._path, self._clock, self._lock = path, clock, threading.Lock()
+
+    def write(self, event: str, model: str | None = None, round_number: int | None = None, **values: Any) -> None:
+        """Add one event; ``values`` are plain JSON values."""
+        record: dict[str, Any] = {"t": round(self._clock(), 3), "event": event}
+        if model is not None:
+            record["model"] = model
+        if round_number is not None:
+            record["round"] = round_number
+        line = json.dumps({**record, **values}, ensure_ascii=False, default=_plain) + "\n"
+        with self._lock:
+            if self._path.exists() and self._path.stat().st_size > EVENTS_MAX_BYTES:
+                self._path.replace(self._path.with_suffix(".jsonl.1"))
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(line)
+
+
+class StatusFile:
+    """``status.json``: what the node does now. Replaced in one step, so that a reader never sees half of it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._lock, self._values = path, threading.Lock(), dict[str, Any]()
+
+    def update(self, **values: Any) -> None:
+        """Change top-level values."""
+        with self._lock:
+            self._values.update(values)
+            self._write()
+
+    def update_model(self, model: str, **values: Any) -> None:
+        """Change what is said of one model."""
+        with self._lock:
+            models = self._values.setdefault("models", {})
+            if all(models.get(model, {}).get(key) == value for key, value in values.items()):
+                return
+            models.setdefault(model, {}).update(values)
+            self._write()
+
+    def _write(self) -> None:
+        self._values["updated"] = round(time.time(), 3)
+        write_atomic(self._path, json.dumps(self._values, indent=1, default=_plain).encode())
+
+
+@dataclass
+class Runtime:
+    """One running node: where it writes, and whether it should stop."""
+
+    config: NodeConfig
+    role: str
+    events: EventLog
+    status: StatusFile
+    stop: threading.Event = field(default_factory=threading.Event)
+    compute: threading.Lock = field(default_factory=threading.Lock)  # one heavy computation at a time
+
+    def sleep(self, seconds: float) -> bool:
+        """Wait, but not past a stop; true when it is time to stop."""
+        return self.stop.wait(seconds)
+
+
+def open_runtime(config: NodeConfig, role: str) -> Runtime:
+    """Make the state folder and its files. No signal, log or thread is touched (see ``process``)."""
+    try:
+        config.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (config.state / "journal").mkdir(exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise ConfigError(f"the state folder {config.state} can't be made: {error.strerror}") from None
+    runtime = Runtime(config, role, EventLog(config.state / "events.jsonl"), StatusFile(config.state / "status.json"))
+    runtime.status.update(name=config.name, role=role, pid=os.getpid(), started=round(time.time(), 3), stopped=False)
+    return runtime
+
+
+@contextlib.contextmanager
+def process(config: NodeConfig, role: str, secrets: tuple[str, ...] = ()) -> Iterator[Runtime]:
+    """The frame of a node process: limits, logs, signals; says ``node_started``, and stops cleanly."""
+    limit_threads(config.threads)
+    die_with_parent()
+    set_up_logging(config.log_level, secrets)
+    lock = _lock_state(config)
+    runtime = open_runtime(config, role)
+    _stop_on_signals(runtime)
+    runtime.events.write("node_started", role=role, name=config.name, pid=os.getpid())
+    log.info("%s %s started, state in %s", role, config.name, config.state)
+    try:
+        yield runtime
+    finally:
+        runtime.stop.set()
+        runtime.status.update(stopped=True)
+        log.info("%s %s stopped", role, config.name)
+        lock.close()
+
+
+def run_threads(runtime: Runtime, targets: Mapping[str, Callable[[], None]]) -> None:
+    """Run each target in a thread until a stop. A target that raises stops the node: a silent half-node is worse."""
+    failures: list[BaseException] = []
+
+    def guarded(name: str, target: Callable[[], None]) -> None:
+        try:
+            target()
+        except BaseException as error:
+            failures.append(error)
+            log.exception("%s failed", name)
+            runtime.events.write("error", where=name, message=str(error))
+            runtime.stop.set()
+            raise
+
+    threads = [threading.Thread(target=guarded, args=item, name=item[0], daemon=True) for item in targets.items()]
+    previous = threading.excepthook
+    threading.excepthook = lambda args: None  # logged above
+    try:
+        for thread in threads:
+            thread.start()
+        runtime.stop.wait()
+        deadline = time.monotonic() + STOP_SECONDS
+        for thread in threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+    finally:
+        threading.excepthook = previous
+    if failures:
+        raise failures[0]
+    if any(thread.is_alive() for thread in threads):
+        log.warning("stopping without waiting for unfinished work: the journal has what a restart needs")
+
+
+def limit_threads(threads: int) -> None:
+    """Tell numerical libraries how many threads to use; torch too where it is loaded already."""
+    for variable in THREAD_VARIABLES:
+        os.environ[variable] = str(threads)
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_num_threads(threads)
+
+
+def die_with_parent() -> None:
+    """Ask Linux to send SIGTERM to this process when its parent dies. Elsewhere this does nothing."""
+    if not sys.platform.startswith("linux"):
+        return
+    parent = os.getppid()
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+class Redact(logging.Filter):
+    """Takes named secrets out of log lines, whoever logged them."""
+
+    def __init__(self, secrets: tuple[str, ...]) -> None:
+        super().__init__()
+        self._secrets = tuple(secret for secret in secrets if len(secret) >= 4)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Replace secrets in the finished message."""
+        message = record.getMessage()
+        if any(secret in message for secret in self._secrets):
+            for secret in self._secrets:
+                message = message.replace(secret, "[secret]")
+            record.msg, record.args = message, ()
+        return True
+
+
+def set_up_logging(level: str, secrets: tuple[str, ...] = ()) -> None:
+    """Log to stderr, one line a record. Libraries speak from WARNING up."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(threadName)s %(name)s: %(message)s"))
+    handler.addFilter(Redact(secrets))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.getLogger("strata").setLevel(level)
+
+
+def write_atomic(path: Path, data: bytes, sync: bool = False) -> None:
+    """Write a file so that it is there whole or not at all; with ``sync`` it also outlives a power cut."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        if sync:
+            os.fsync(file.fileno())
+    temporary.replace(path)
+    if sync:
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def read_status(state: Path) -> dict[str, Any]:
+    """What ``status.json`` says, plus ``alive``: whether that process runs."""
+    try:
+        values: dict[str, Any] = json.loads((state / "status.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"no status in {state}: the node has not run yet") from None
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"{state / 'status.json'} is damaged: {error}") from None
+    return {**values, "alive": not values.get("stopped", True) and _alive(int(values.get("pid", 0)))}
+
+
+def _alive(pid: int) -> bool:
+    if pid <= 0:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _lock_state(config: NodeConfig) -> Any:
+    """Two processes on one state folder would reveal each other's secrets twice: the second is refused."""
+    import fcntl
+
+    try:
+        config.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise ConfigError(f"the state folder {config.state} can't be made: {error.strerror}") from None
+    file = (config.state / "lock").open("a")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise ConfigError(f"another process runs with the state folder {config.state}") from None
+    return file
+
+
+def _stop_on_signals(runtime: Runtime) -> None:
+    def handle(number: int, frame: Any) -> None:
+        if not runtime.stop.is_set():
+            runtime.stop.set()
+            watchdog = threading.Timer(STOP_SECONDS + 0.5, os._exit, args=(0,))
+            watchdog.daemon = True
+            watchdog.start()
+
+    signal.signal(signal.SIGTERM, handle)
+    signal.signal(signal.SIGINT, handle)
+
+
+def _plain(value: Any) -> Any:
+    """What JSON does not know: bytes as hex, everything else as text."""
+    return value.hex() if isinstance(value, bytes) else str(value)
