@@ -1,0 +1,211 @@
+"""What a role does next, for every phase and every state of its records."""
+
+import itertools
+from dataclasses import replace
+
+import pytest
+
+from client.types import ZERO_DIGEST, DatasetInfo, DatasetStatus, RoundInfo
+from contracts.enums import Phase, VoidReason
+from node.decisions import (
+    Action,
+    MinerRecords,
+    ValidatorRecords,
+    commit_deadline,
+    next_miner_action,
+    next_validator_action,
+    tick_delay,
+    to_vote_on,
+    usable,
+)
+
+SEED, LATER = b"s" * 32, b"e" * 32
+VIEW = RoundInfo(
+    model_id=1,
+    round=3,
+    phase=Phase.TRAIN,
+    phase_end=110,
+    open_block=100,
+    score_start=0,
+    seed=SEED,
+    evaluation_seed=LATER,
+    base_head=b"h" * 32,
+    frozen_stake=10,
+    miner_count=2,
+    commits=0,
+    reveals=0,
+    scores_revealed_stake=0,
+    heads_revealed_stake=0,
+    void_reason=VoidReason.NONE,
+    head=ZERO_DIGEST,
+    settled=False,
+)
+LIVE = [p for p in Phase if Phase.TRAIN <= p <= Phase.ATTEST_REVEAL]
+SENDS = {
+    Action.COMMIT: {Phase.TRAIN, Phase.COMMIT},
+    Action.TRAIN: {Phase.TRAIN, Phase.COMMIT},
+    Action.REVEAL: {Phase.REVEAL},
+    Action.JUDGE: {Phase.SCORE},
+    Action.COMMIT_SCORES: {Phase.SCORE},
+    Action.REVEAL_SCORES: {Phase.SCORE_REVEAL},
+    Action.BUILD_HEAD: {Phase.ATTEST},
+    Action.COMMIT_HEAD: {Phase.ATTEST},
+    Action.REVEAL_HEAD: {Phase.ATTEST_REVEAL},
+}
+
+
+def all_miners() -> list[MinerRecords]:
+    return [MinerRecords(*values) for values in itertools.product([False, True], repeat=6)]
+
+
+def all_validators() -> list[ValidatorRecords]:
+    return [ValidatorRecords(*values) for values in itertools.product([False, True], repeat=8)]
+
+
+def at(phase: Phase, **changes: object) -> RoundInfo:
+    return replace(VIEW, phase=phase, **changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("phase", list(Phase))
+def test_miner_in_every_state_does_only_what_the_phase_allows(phase: Phase) -> None:
+    for mine, settled, seed in itertools.product(all_miners(), [False, True], [SEED, ZERO_DIGEST]):
+        action = next_miner_action(at(phase, settled=settled, seed=seed), mine, auto_open=True)
+        if action in SENDS:
+            assert phase in SENDS[action]
+            assert mine.enrolled
+        if action == Action.TRAIN:
+            assert not (mine.sealed or mine.committed)
+            assert seed != ZERO_DIGEST
+        if action == Action.COMMIT:
+            assert mine.sealed and not mine.committed
+        if action == Action.REVEAL:
+            assert mine.sealed and mine.committed and not mine.revealed
+        if action == Action.MISSED:
+            assert not (mine.committed and mine.revealed) and not mine.missed
+
+
+@pytest.mark.parametrize("phase", list(Phase))
+def test_validator_in_every_state_does_only_what_the_phase_allows(phase: Phase) -> None:
+    for mine, settled, seed in itertools.product(all_validators(), [False, True], [LATER, ZERO_DIGEST]):
+        action = next_validator_action(at(phase, settled=settled, evaluation_seed=seed), mine, auto_open=True)
+        if action in SENDS:
+            assert phase in SENDS[action]
+            assert mine.frozen
+            assert seed != ZERO_DIGEST
+        if action in (Action.JUDGE, Action.BUILD_HEAD):
+            assert not (mine.scores_sealed if action == Action.JUDGE else mine.head_sealed)
+        if action in (Action.REVEAL_SCORES, Action.REVEAL_HEAD):
+            scores = action == Action.REVEAL_SCORES
+            assert mine.scores_sealed if scores else mine.head_sealed
+            assert mine.scores_committed if scores else mine.head_committed
+
+
+def test_miner_from_open_to_settled_walks_through_the_round() -> None:
+    new = MinerRecords(enrolled=True, sealed=False, committed=False, revealed=False)
+    sealed = replace(new, sealed=True)
+    committed = replace(sealed, committed=True)
+    revealed = replace(committed, revealed=True)
+    story = [
+        (at(Phase.TRAIN, seed=ZERO_DIGEST), new, Action.WAIT),
+        (at(Phase.TRAIN), new, Action.TRAIN),
+        (at(Phase.TRAIN), sealed, Action.COMMIT),
+        (at(Phase.COMMIT), sealed, Action.COMMIT),
+        (at(Phase.COMMIT), committed, Action.WAIT),
+        (at(Phase.REVEAL), committed, Action.REVEAL),
+        (at(Phase.REVEAL), revealed, Action.WAIT),
+        (at(Phase.ATTEST), revealed, Action.WAIT),
+        (at(Phase.FINAL), revealed, Action.SETTLE),
+        (at(Phase.FINAL, settled=True), revealed, Action.FINISH),
+        (at(Phase.FINAL, settled=True), replace(revealed, finished=True), Action.OPEN),
+    ]
+    for view, mine, wanted in story:
+        assert next_miner_action(view, mine, auto_open=True) == wanted, view.phase
+
+
+def test_miner_late_says_so_once() -> None:
+    late = MinerRecords(enrolled=True, sealed=True, committed=False, revealed=False)
+    for phase in (Phase.REVEAL, Phase.SCORE, Phase.ATTEST):
+        assert next_miner_action(at(phase), late, False) == Action.MISSED
+        assert next_miner_action(at(phase), replace(late, missed=True), False) == Action.WAIT
+
+
+def test_miner_that_lost_its_journal_does_not_reveal() -> None:
+    lost = MinerRecords(enrolled=True, sealed=False, committed=True, revealed=False)
+    assert next_miner_action(at(Phase.REVEAL), lost, False) == Action.MISSED
+
+
+def test_validator_from_score_to_settled_walks_through_the_round() -> None:
+    new = ValidatorRecords(True, False, False, False, False, False, False)
+    judged = replace(new, scores_sealed=True)
+    scored = replace(judged, scores_committed=True)
+    told = replace(scored, scores_revealed=True)
+    built = replace(told, head_sealed=True)
+    attested = replace(built, head_committed=True)
+    done = replace(attested, head_revealed=True)
+    story = [
+        (at(Phase.TRAIN), new, Action.WAIT),
+        (at(Phase.REVEAL), new, Action.WAIT),
+        (at(Phase.SCORE, evaluation_seed=ZERO_DIGEST), new, Action.WAIT),
+        (at(Phase.SCORE), new, Action.JUDGE),
+        (at(Phase.SCORE), judged, Action.COMMIT_SCORES),
+        (at(Phase.SCORE), scored, Action.WAIT),
+        (at(Phase.SCORE_REVEAL), scored, Action.REVEAL_SCORES),
+        (at(Phase.SCORE_REVEAL), told, Action.WAIT),
+        (at(Phase.ATTEST), told, Action.BUILD_HEAD),
+        (at(Phase.ATTEST), built, Action.COMMIT_HEAD),
+        (at(Phase.ATTEST), attested, Action.WAIT),
+        (at(Phase.ATTEST_REVEAL), attested, Action.REVEAL_HEAD),
+        (at(Phase.ATTEST_REVEAL), done, Action.WAIT),
+        (at(Phase.VOID), done, Action.SETTLE),
+        (at(Phase.VOID, settled=True), done, Action.FINISH),
+        (at(Phase.VOID, settled=True), replace(done, finished=True), Action.WAIT),
+    ]
+    for view, mine, wanted in story:
+        assert next_validator_action(view, mine, auto_open=False) == wanted, view.phase
+
+
+def test_validator_that_missed_scoring_still_attests() -> None:
+    silent = ValidatorRecords(True, False, False, False, False, False, False)
+    assert next_validator_action(at(Phase.SCORE_REVEAL), silent, False) == Action.WAIT
+    assert next_validator_action(at(Phase.ATTEST), silent, False) == Action.BUILD_HEAD
+
+
+@pytest.mark.parametrize("phase", LIVE)
+def test_nobody_opens_or_settles_a_live_round(phase: Phase) -> None:
+    for miner in all_miners():
+        assert next_miner_action(at(phase), miner, True) not in (Action.OPEN, Action.SETTLE)
+    for validator in all_validators():
+        assert next_validator_action(at(phase), validator, True) not in (Action.OPEN, Action.SETTLE)
+
+
+def test_no_round_yet_is_opened_only_by_whom_was_told_to() -> None:
+    miner = MinerRecords(False, False, False, False)
+    assert next_miner_action(None, miner, True) == Action.OPEN
+    assert next_miner_action(None, miner, False) == Action.WAIT
+    validator = ValidatorRecords(False, False, False, False, False, False, False)
+    assert next_validator_action(None, validator, True) == Action.OPEN
+    assert next_validator_action(None, validator, False) == Action.WAIT
+
+
+def test_commit_deadline_is_the_end_of_commit() -> None:
+    assert commit_deadline(at(Phase.TRAIN, phase_end=110), 5) == 115
+    assert commit_deadline(at(Phase.COMMIT, phase_end=115), 5) == 115
+
+
+def test_tick_delay_is_the_same_each_time_and_differs_between_addresses() -> None:
+    delays = [tick_delay(f"0x{n:040x}", 1, 1, 2.0) for n in range(50)]
+    assert delays == [tick_delay(f"0x{n:040x}", 1, 1, 2.0) for n in range(50)]
+    assert all(0 <= d < 2.0 for d in delays)
+    assert len(set(delays)) == 50
+
+
+def dataset(number: int, accepted: int, withdrawn: int = 0) -> DatasetInfo:
+    status = DatasetStatus.ACCEPTED if accepted else DatasetStatus.PENDING
+    return DatasetInfo(number, 1, "0x" + "1" * 40, b"r" * 32, "CC0", 10, 1, 1, status, accepted, withdrawn)
+
+
+def test_usable_takes_what_was_accepted_before_the_round_and_not_withdrawn() -> None:
+    sets = [dataset(4, 99), dataset(1, 100), dataset(2, 50, 100), dataset(3, 50, 101), dataset(5, 0)]
+    assert [d.id for d in usable(sets, 100)] == [3, 4]
+    assert [d.id for d in to_vote_on(sets, frozenset())] == [5]
+    assert to_vote_on(sets, frozenset({5})) == []
