@@ -135,7 +135,9 @@ class Swarm:
         now = int(time.time())
         key = heartbeat_key(self._chain_id, role)
         record = make_record(self._account, self._chain_id, role, models, self.peer_id, self.maddrs, now, extra)
-        return self.run(self._store(key, self._account.address, record, now + lifetime_seconds), STORE_TIMEOUT_SECONDS)
+        return self.run(
+            self._store(key, self._account.address, record, now + lifetime_seconds), STORE_TIMEOUT_SECONDS
+        )
 
     async def _store(self, key: str, subkey: str, value: str, expiration: float) -> bool:
         await self.libp2p.rejoin(self._dht)
