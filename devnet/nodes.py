@@ -1,0 +1,128 @@
+"""What each node of the devnet is told (``node.toml``) and how its process, and its IPFS daemon, are started."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from client.wallet import Wallets
+from devnet.layout import (
+    BOOTSTRAP,
+    GATEWAY,
+    HOST,
+    MINERS,
+    SERVER,
+    TEAM_LEADER,
+    TEAM_MEMBER,
+    VALIDATORS,
+    Home,
+    Run,
+    to_toml,
+)
+from devnet.processes import ProcessSpec
+
+ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "TOKENIZERS_PARALLELISM": "0",
+}
+"""Two threads in each of nine processes on two cores cost nine tenths of the speed."""
+CLIENTS = "clients"
+"""The name of the IPFS daemon that the commands of people use."""
+WITH_DAEMON = (*MINERS, TEAM_MEMBER, *VALIDATORS, SERVER, GATEWAY, CLIENTS)
+STRATA = (sys.executable, "-c", "from client.cli.main import main; main()")
+"""The ``strata`` command, of this very interpreter."""
+
+
+@dataclass(frozen=True)
+class NodePlan:
+    """What all nodes of a run have in common, and the ports that were handed out."""
+
+    home: Home
+    run: Run
+    models: tuple[str, ...]  # the models that rounds run on
+    bootstrap: tuple[str, ...]
+    gateway_port: int
+    team_port: int
+    daemons: Mapping[str, str]  # node name -> multiaddress of its IPFS daemon's API
+
+
+def role_of(name: str) -> str:
+    """The role that a node's name says."""
+    return next(role for role in ("miner", "validator", "server", "gateway", "bootstrap") if name.startswith(role))
+
+
+def wallet_of(name: str) -> str | None:
+    """The wallet that a node signs with: a team's peers share their miner's; gateway and bootstrap need none."""
+    if name in (GATEWAY, BOOTSTRAP):
+        return None
+    return TEAM_LEADER if name == TEAM_MEMBER else name
+
+
+def node_settings(plan: NodePlan, name: str, team_peers: Sequence[str] = ()) -> dict[str, Any]:
+    """A node's settings, as ``node.toml`` has them."""
+    settings: dict[str, Any] = {"name": name, "state": plan.run.node(name)}
+    wallet = wallet_of(name)
+    if wallet is not None:
+        settings["wallet"] = Wallets(plan.home.wallets).path(wallet)
+        settings["passphrase_file"] = plan.home.passphrase
+    if role_of(name) in ("miner", "validator"):
+        settings["models"] = list(plan.models)
+    settings |= {
+        "network": plan.run.network,
+        "ipfs": plan.daemons.get(name, plan.daemons.get(CLIENTS, "")),
+        "bootstrap": list(plan.bootstrap),
+        "cache_dir": plan.home.cache / "blobs",
+        "auto_open": False,
+        "threads": 1,
+        "poll_seconds": 0.4,
+    }
+    if name in (TEAM_LEADER, TEAM_MEMBER):
+        role = "leader" if name == TEAM_LEADER else "member"
+        settings["team"] = {"size": 2, "role": role, "name": f"devnet {TEAM_LEADER}", "peers": list(team_peers)}
+        if role == "leader":
+            settings["team"]["port"] = plan.team_port
+    if name == GATEWAY:
+        settings["serve"] = {"host": HOST, "port": plan.gateway_port}
+    if name == SERVER:
+        settings["serve"] = {"redeem_vouchers": 1, "redeem_seconds": 5.0}
+    return settings
+
+
+def write_node(plan: NodePlan, name: str, team_peers: Sequence[str] = ()) -> Path:
+    """Write a node's ``node.toml`` and return its path."""
+    folder = plan.run.node(name)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "node.toml"
+    path.write_text(to_toml(node_settings(plan, name, team_peers)), encoding="utf-8")
+    return path
+
+
+def node_spec(plan: NodePlan, name: str) -> ProcessSpec:
+    """How to start a node whose ``node.toml`` is written."""
+    config = plan.run.node(name) / "node.toml"
+    command = (*STRATA, "node", role_of(name), "--config", str(config))
+    return ProcessSpec(name, command, plan.run.log(name), ONE_THREAD)
+
+
+def daemon_spec(run: Run, name: str, port: int) -> ProcessSpec:
+    """How to start the IPFS daemon of a node; the daemons of a run find each other by a shared folder."""
+    command = (
+        *(sys.executable, "-m", "client.kubo", "--repo", str(run.path / "ipfs" / name)),
+        *("--api", f"{HOST}:{port}", "--peer-book", str(run.path / "ipfs" / "peers")),
+    )
+    return ProcessSpec(daemon_name(name), command, run.log(daemon_name(name)))
+
+
+def daemon_name(name: str) -> str:
+    """The process name of a node's IPFS daemon."""
+    return f"ipfs-{name}"
+
+
+def daemon_api(port: int) -> str:
+    """The multiaddress of a daemon's API on that port."""
+    return f"/ip4/{HOST}/tcp/{port}/http"
