@@ -27,6 +27,7 @@ class JournalEntry:
     sender: str
     nonce: int
     chain_id: int
+    chain: str  # hash of block 0: a fresh devnet has its predecessor's chain id
     purpose: str
     time: float
 

@@ -1,4 +1,4 @@
-"""Where things are (home, network) and how they are set: TOML, then environment, then flags; each value knows its origin."""
+"""Where things are (home, network) and how they are set: TOML, environment, flags; each value knows its origin."""
 
 from __future__ import annotations
 
@@ -236,7 +236,7 @@ def load_settings(
     flags: Mapping[str, Any] | None = None,
     network: Path | None = None,
 ) -> Settings:
-    """Reads ``HOME/config.toml``, then the environment, then ``flags`` (``{"section.field": value}``; None is unset)."""
+    """Reads ``HOME/config.toml``, then the environment, then ``flags`` (``{"section.field": value}``, None: unset)."""
     environ = os.environ if environ is None else environ
     origins: dict[str, str] = {}
     chosen = home or find_home(environ)

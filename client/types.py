@@ -101,7 +101,7 @@ class DatasetInfo:
 class RoundInfo:
     """A round as the chain sees it at the block of the call.
 
-    ``phase_end`` is the last block of the phase; the seeds are 32 zero bytes until they can be read; stakes are wei.
+    ``phase_end`` is the first block after the phase (0 once ended); seeds are 32 zero bytes until they can be read; stakes are wei.
     """
 
     model_id: int

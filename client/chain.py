@@ -1,0 +1,222 @@
+"""The chain, typed: reads in ``chain_reads``, transactions in ``chain_actions``; only ``chain_rpc`` knows web3.
+
+``Chain.connect(network)`` reads; with an account it writes, too. One ``Chain`` serves several threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from client.chain_abi import ContractAbi, Param, checksum, decode_revert
+from client.chain_actions import Actions
+from client.chain_reads import Reads, at_block
+from client.chain_rpc import Rpc, RpcError
+from client.chain_send import FIXED_GAS, PLAIN_GAS, ROUNDS_GAS, TOKEN_GAS, Call, Sender
+from client.errors import ConfigError
+from client.journal import Journal, MemoryJournal
+from client.settings import CONTRACTS, Network
+from client.types import (
+    Event,
+    Receipt,
+)
+
+if TYPE_CHECKING:
+    from eth_account.signers.local import LocalAccount
+
+WAIT_POLL_SECONDS = 0.3
+
+
+class Chain(Reads, Actions):
+    """One network's contracts as one account sees them (see :class:`client.types.ChainLike` for the calls)."""
+
+    def __init__(self, network: Network, rpc: Rpc, account: LocalAccount | None, journal: Journal | None) -> None:
+        from contracts.artifact import load_artifact
+
+        super().__init__(rpc)
+        self.network = network
+        self._account = account
+        self._journal = journal or MemoryJournal()
+        self._sender: Sender | None = None
+        self._abis = {name: ContractAbi(name, load_artifact(name).abi) for name in CONTRACTS}
+        self._names = {address.lower(): name for name, address in network.contracts.items() if name in self._abis}
+        self._errors: dict[bytes, Param] = {s: e for abi in self._abis.values() for s, e in abi.errors.items()}
+        self.receipt_seconds = 90.0
+
+    @classmethod
+    def connect(
+        cls,
+        network: Network,
+        account: LocalAccount | None = None,
+        journal: Journal | None = None,
+        *,
+        patience: float = 15.0,
+        timeout: float = 10.0,
+        receipt_seconds: float = 90.0,
+    ) -> Chain:
+        """Sends nothing yet. ``patience``: seconds for which a dead end point is tried before ``ChainUnavailable``.
+
+        ``timeout``: seconds of one request. ``receipt_seconds``: how long a transaction may take to be mined.
+        """
+        chain = cls(network, Rpc(network.rpc, timeout, patience), account, journal)
+        chain.receipt_seconds = receipt_seconds
+        return chain
+
+    def close(self) -> None:
+        """Makes every waiting call, in any thread, give up with ``ChainUnavailable``."""
+        self._rpc.close()
+
+    # ---- who and where
+
+    @property
+    def address(self) -> str:
+        """Of the account that signs."""
+        return self._signer().address
+
+    @property
+    def chain_id(self) -> int:
+        """As the network file says it."""
+        return self.network.chain_id
+
+    @property
+    def deploy_block(self) -> int:
+        """The first block that may hold one of our events."""
+        return self.network.deploy_block
+
+    def contract_address(self, contract: str) -> str:
+        """Checksummed."""
+        return checksum(self.network.contracts[contract])
+
+    def check(self) -> None:
+        """Raises when the end point is another chain, or one that does not hold our contracts."""
+        actual = int(self._rpc.request("eth_chainId"), 16)
+        if actual != self.chain_id:
+            raise ConfigError(
+                f"{self._rpc.url} is chain {actual}; the network {self.network.name!r} is on {self.chain_id}. "
+                "Give the right --network, or start that chain."
+            )
+        if self._rpc.request("eth_getCode", [self.contract_address("Rounds"), "latest"]) in ("0x", None):
+            raise self._no_contract("Rounds")
+
+    # ---- history
+
+    def events(
+        self,
+        contract: str,
+        event: str | None = None,
+        from_block: int | None = None,
+        to_block: int | None = None,
+        **filters: Any,
+    ) -> list[Event]:
+        """The contract's events in order; ``filters`` are argument values (indexed ones are filtered by the node)."""
+        abi = self._abis[contract]
+        topics = [] if event is None else abi.events[event].topics(filters)
+        start = self.deploy_block if from_block is None else from_block
+        end = self.block_number() if to_block is None else to_block
+        logs = self._logs(self.contract_address(contract), topics, start, end) if start <= end else []
+        found = [decoded for raw in logs if (decoded := self._event(raw)) is not None]
+        return [e for e in found if all(_same(e.args.get(key), wanted) for key, wanted in filters.items())]
+
+    def _logs(self, address: str, topics: list[str | None], start: int, end: int) -> list[dict[str, Any]]:
+        """All logs of a range, in halves where the end point finds it too long."""
+        query = {"address": address, "topics": topics, "fromBlock": hex(start), "toBlock": hex(end)}
+        try:
+            return list(self._rpc.request("eth_getLogs", [query]))
+        except RpcError:
+            if start >= end:
+                raise
+            middle = (start + end) // 2
+            return self._logs(address, topics, start, middle) + self._logs(address, topics, middle + 1, end)
+
+    def _event(self, raw: Mapping[str, Any]) -> Event | None:
+        """A log of ours, decoded; None for another contract's."""
+        name = self._names.get(str(raw["address"]).lower())
+        abi = None if name is None or not raw["topics"] else self._abis[name].by_topic.get(raw["topics"][0])
+        if name is None or abi is None:
+            return None
+        tx = bytes.fromhex(raw["transactionHash"][2:])
+        return Event(name, abi.name, abi.decode(raw), int(raw["blockNumber"], 16), tx, int(raw["logIndex"], 16))
+
+    # ---- inner parts
+
+    def _read(self, contract: str, function: str, *args: Any, block: int | None = None) -> Any:
+        return self._read_many([(contract, function, args)], block=block)[0]
+
+    def _read_many(self, calls: Sequence[tuple[str, str, Sequence[Any]]], block: int | None = None) -> list[Any]:
+        """Several view calls in one request."""
+        wire = []
+        for contract, function, args in calls:
+            data = self._abis[contract].functions[function].encode(args)
+            wire.append(("eth_call", [{"to": self.network.contracts[contract], "data": data}, at_block(block)]))
+        raws = self._rpc.batch(wire) if len(wire) != 1 else [self._one(*wire[0])]
+        results = []
+        for (contract, function, _), raw in zip(calls, raws, strict=True):
+            if isinstance(raw, RpcError):
+                raise self._explain(raw) from raw
+            if raw in ("0x", None):
+                raise self._no_contract(contract)
+            results.append(self._abis[contract].functions[function].decode(raw))
+        return results
+
+    def _one(self, method: str, params: Sequence[Any]) -> Any:
+        try:
+            return self._rpc.request(method, params)
+        except RpcError as error:
+            return error
+
+    def _explain(self, error: RpcError) -> Exception:
+        return decode_revert(error.data, self._errors, error.text) if error.is_revert else error
+
+    def _no_contract(self, contract: str) -> ConfigError:
+        return ConfigError(
+            f"{self._rpc.url} holds no {contract} at {self.network.contracts[contract]}: another chain, or one "
+            "started afresh. Deploy again (`strata devnet up`) or give the right --network."
+        )
+
+    def _signer(self) -> Sender:
+        if self._account is None:
+            raise ConfigError("This call needs a wallet to sign with. Give --wallet NAME.")
+        if self._sender is None:
+            self._sender = Sender(
+                self._rpc, self._account, self._journal, self.chain_id, self._explain, self.receipt_seconds
+            )
+        return self._sender
+
+    def _transact(self, contract: str, function: str, *args: Any) -> Receipt:
+        gas = ROUNDS_GAS if contract == "Rounds" else None
+        call = Call(
+            to=self.contract_address(contract),
+            data=self._abis[contract].functions[function].encode(args),
+            purpose=f"{contract}.{function}",
+            gas=FIXED_GAS.get(function, gas),
+        )
+        return self._receipt(self._signer().send(call))
+
+    def pay_many(self, payments: Sequence[tuple[str, int, int]]) -> list[Receipt]:
+        """Sends (address, wei of coins, wei of tokens) to many at once and waits for all: for faucets."""
+        token = self.contract_address("StrataToken")
+        transfer = self._abis["StrataToken"].functions["transfer"]
+        calls = []
+        for to, coins, tokens in payments:
+            if coins:
+                calls.append(Call(checksum(to), "0x", f"{coins} wei to {to}", coins, PLAIN_GAS))
+            if tokens:
+                calls.append(
+                    Call(token, transfer.encode((to, tokens)), f"{tokens} wei of tokens to {to}", 0, TOKEN_GAS)
+                )
+        return [self._receipt(raw) for raw in self._signer().send_all(calls)]
+
+    def _pay(self, to: str, amount: int) -> Receipt:
+        call = Call(to=checksum(to), data="0x", purpose=f"{amount} wei to {to}", value=amount)
+        return self._receipt(self._signer().send(call))
+
+    def _receipt(self, raw: Mapping[str, Any]) -> Receipt:
+        events = tuple(event for log in raw["logs"] if (event := self._event(log)) is not None)
+        tx = bytes.fromhex(raw["transactionHash"][2:])
+        return Receipt(tx, int(raw["blockNumber"], 16), int(raw["gasUsed"], 16), events)
+
+
+def _same(actual: Any, wanted: Any) -> bool:
+    if isinstance(actual, str) and isinstance(wanted, str) and actual.startswith("0x"):
+        return actual.lower() == wanted.lower()
+    return bool(actual == wanted)

@@ -1,0 +1,87 @@
+"""Sentences for the contracts' errors: what happened, why, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from contracts.enums import Phase
+
+PANICS = {
+    0x01: "an assertion failed",
+    0x11: "a sum over- or underflowed",
+    0x12: "a division by zero",
+    0x21: "a number that is no member of its enum",
+    0x32: "an index out of bounds",
+}
+
+SENTENCES = {
+    "AlreadyCommitted": "This account has committed in this round already; the first commitment stands.",
+    "AlreadyRevealed": "This account has revealed in this round already; the first reveal stands.",
+    "AlreadyVoted": "This validator has voted on that dataset already.",
+    "NotCommitted": "This account committed nothing in this round, so there is nothing to reveal.",
+    "CommitmentMismatch": "What was revealed is not what was committed (value, salt, sender or round differ).",
+    "NotEnrolled": ("This account has no frozen stake in that round. Stake first: `strata stake add`."),
+    "WrongRound": "That is not the model's current round.",
+    "BadLength": "The number of scores or reasons is not the number of submissions.",
+    "DuplicateDigest": "Another miner revealed the same delta before.",
+    "DuplicateRoot": "A dataset with the same content is registered already; see `strata data list`.",
+    "TooEarly": "It is too early for that; wait some blocks and try again.",
+    "VoucherOverDeposit": "The voucher is for more than the channel holds. Top the channel up.",
+    "BadVoucher": "The voucher is not signed by the channel's user, or not for this channel.",
+    "NothingToRedeem": "The voucher pays nothing beyond what was redeemed before.",
+    "NothingToClaim": "No reward is claimable now. See `strata rewards show` for what still vests.",
+    "NothingToWithdraw": "No unstaked amount has matured yet. See `strata stake show`.",
+    "DuplicateName": "A model of that name is registered already. Choose another name.",
+    "NameTaken": "A model of that name is registered already. Choose another name.",
+    "UnknownModel": "There is no model with that number.",
+    "UnknownDataset": "There is no dataset with that number.",
+    "ERC20InsufficientBalance": "The account lacks the tokens for that. See `strata balance`.",
+    "ERC20InsufficientAllowance": "The contract may not take so many tokens from the account; approve them first.",
+    "ERC20ExceededCap": "No more tokens can be minted: the cap is reached.",
+    "InsufficientStake": "The account has less stake than that. See `strata stake show`.",
+    "BadDatasetId": "A dataset that the delta names is not usable in this round.",
+    "WrongBase": "The delta starts from another head than the round's.",
+    "NotEnoughMembers": "A round needs a miner and a validator, staked in an earlier block. See `strata stake add`.",
+    "NotValidator": "Only validators with stake on the dataset's model may vote on it.",
+    "NotOwner": "Only the dataset's owner may do that.",
+    "WrongStatus": "The dataset is not in a state in which that can be done; see `strata data show`.",
+    "BadDataset": "The dataset's registration is incomplete (root, shards, bytes, or a licence of 1 to 64 bytes).",
+    "BadName": "The name or field is empty or longer than 64 bytes.",
+    "BadLevel": "A root must be global, and a child's level must be below its parent's.",
+    "BadPolicy": "Each phase must last 2 to 100,000 blocks.",
+    "NotDropped": "This validator was not dropped, so it needs not rejoin.",
+    "ZeroAmount": "The amount is zero.",
+    "UnknownChannel": "There is no such channel, or it is closed.",
+    "Closing": "The channel is closing.",
+    "NotUser": "Only the channel's user may do that.",
+    "NotServer": "Only the channel's server may do that.",
+    "StakeTooSmall": "That is less than the least stake for the role.",
+    "TooManyMembers": "The model has as many members of that role as it can have.",
+    "OwnableUnauthorizedAccount": "Only the deployer may do that.",
+    "AlreadyInitialized": "The contract is wired already.",
+}
+
+
+def sentence(name: str, names: Sequence[str], arguments: Sequence[Any]) -> str:
+    """The error in words, with its name and arguments for the log."""
+    if name == "WrongPhase" and len(arguments) >= 2:
+        actual, wanted = (_phase(value) for value in arguments[:2])
+        words = f"The round is in phase {actual}; that needs {wanted}. Look with `strata rounds`."
+    else:
+        words = SENTENCES.get(name, "The contract refused.")
+    shown = ", ".join(
+        f"{key}={_show(value)}" if key else _show(value) for key, value in zip(names, arguments, strict=True)
+    )
+    return f"{words} [{name}({shown})]"
+
+
+def _phase(value: Any) -> str:
+    try:
+        return Phase(value).name
+    except ValueError:
+        return str(value)
+
+
+def _show(value: Any) -> str:
+    return "0x" + value.hex() if isinstance(value, bytes) else str(value)
