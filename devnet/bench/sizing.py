@@ -1,0 +1,208 @@
+"""What settings make the demo work: three miners' rounds and one validator's judgement, in one process, with the real codec.
+
+    OMP_NUM_THREADS=1 python -m devnet.bench.sizing --preset nano --model law --rounds 3
+
+Prints losses and CPU-seconds a round. Use it one at a time: it measures CPU time, but caches are shared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from client.assignment import assign_shards, pick_windows
+from client.codec import encode
+from client.manifests import Genesis
+from client.storage import MemoryStore
+from devnet.models import build_models
+from node.models.load import LoadedModel, Vector, load_genesis
+from node.training.batches import Windows, training_windows
+from node.training.inner import InnerSettings, run_inner
+from node.training.objectives import Distil, Objective, Train
+from node.validation.judge import DeltaInput, Judgement, JudgeSettings, judge_round
+
+MINERS = ("0x01", "0x02", "0x03")
+
+
+@dataclass
+class Clock:
+    """CPU-seconds by what they were spent on."""
+
+    spent: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def of(self, what: str) -> Iterator[None]:
+        """Count the block's CPU time."""
+        start = time.process_time()
+        yield
+        self.spent[what] = self.spent.get(what, 0.0) + time.process_time() - start
+
+
+def split_documents(documents: Sequence[str], shard_bytes: int = 64_000) -> tuple[list[list[str]], list[str]]:
+    """Training shards and held-out documents: every eighth document is held out."""
+    held = [text for place, text in enumerate(documents) if place % 8 == 7]
+    shards: list[list[str]] = [[]]
+    for place, text in enumerate(documents):
+        if place % 8 == 7:
+            continue
+        if sum(map(len, shards[-1])) + len(text) > shard_bytes and shards[-1]:
+            shards.append([])
+        shards[-1].append(text)
+    return shards, held
+
+
+def windows_of(model: LoadedModel, documents: Sequence[str], seed: bytes, count: int, sequence: int) -> Windows:
+    """Evaluation windows as a validator picks them."""
+    tokens = [model.tokenizer.encode(text) for text in documents]
+    picked = pick_windows(seed, [len(text) for text in tokens], count, sequence)
+    return Windows.of([tokens[w.document][w.start : w.start + w.length] for w in picked])
+
+
+def seed_of(*parts: object) -> bytes:
+    """A stand-in for the chain's seeds."""
+    return hashlib.sha256(repr(parts).encode()).digest()
+
+
+@dataclass
+class Simulation:
+    """The state between rounds."""
+
+    model: LoadedModel
+    genesis: Genesis
+    objective: Objective
+    shards: list[list[str]]
+    held: list[str]
+    general: list[str]
+    head: Vector
+    assigned_windows: int
+    residuals: dict[str, Vector] = field(default_factory=dict)
+    momentum: Vector | None = None
+
+    def round(self, number: int, clock: Clock) -> Judgement:
+        """One round: train, encode, judge, step."""
+        hands = assign_shards(seed_of(number), MINERS, [(1, index) for index in range(len(self.shards))])
+        deltas: list[DeltaInput] = []
+        for order, miner in enumerate(MINERS):
+            shards = [self.shards[ref.shard] for ref in hands[miner]]
+            deltas.append(self._mine(number, order, miner, shards, clock))
+        evaluation = self.genesis.evaluation
+        held = windows_of(self.model, self.held, seed_of("eval", number), evaluation.windows, evaluation.sequence)
+        general = windows_of(
+            self.model, self.general, seed_of("g", number), evaluation.windows // 2, evaluation.sequence
+        )
+        with clock.of("judge"):
+            found = judge_round(self.model, self.head, deltas, held, general, JudgeSettings())
+        self._step([delta.vector for delta in deltas if delta.vector is not None], found.scores)
+        return found
+
+    def _mine(self, number: int, order: int, miner: str, shards: list[list[str]], clock: Clock) -> DeltaInput:
+        inner, codec = self.genesis.inner, self.genesis.compression
+        self.model.set_vector(self.head)
+        with clock.of("tokens"):
+            windows = training_windows(self.model.tokenizer, shards, seed_of(number), miner, inner.sequence)
+        with clock.of("train"):
+            trained = run_inner(self.model, windows, InnerSettings.of(inner), self.objective)
+        with clock.of("encode"):
+            residual = self.residuals.get(miner)
+            payload, decoded = encode(trained.delta, codec.codec, codec.k, codec.chunk, residual)
+            total = trained.delta if residual is None else trained.delta + residual
+            self.residuals[miner] = total - decoded
+        norms = float(np.linalg.norm(trained.delta)), float(np.linalg.norm(decoded))
+        print(
+            f"  {miner} loss {trained.losses[0]:.3f} -> {np.mean(trained.losses[-3:]):.3f} tokens {trained.tokens}"
+            f" payload {len(payload) / 1e3:.1f} kB norm {norms[0]:.3f} decoded {norms[1]:.3f}"
+        )
+        seen = windows.take(range(min(len(windows), self.assigned_windows)))
+        return DeltaInput(miner, hashlib.sha256(payload).digest(), decoded, order, seen)
+
+    def _step(self, vectors: list[Vector], scores: list[int]) -> None:
+        """The outer Nesterov step on the mean of good deltas, in float32 (the network's is exact; close enough to size)."""
+        total = sum(scores)
+        if total == 0:
+            return
+        update = sum(
+            (np.float32(s / total) * v for s, v in zip(scores, vectors, strict=True)), np.zeros_like(self.head)
+        )
+        lr, beta = self.genesis.outer.lr_q16 / 65536, self.genesis.outer.momentum_q16 / 65536
+        self.momentum = update if self.momentum is None else np.float32(beta) * self.momentum + update
+        self.head = (self.head + np.float32(lr) * (np.float32(beta) * self.momentum + update)).astype(np.float32)
+
+
+def report(number: int, found: Judgement, clock: Clock) -> None:
+    """One round's line and one per delta."""
+    share = 100 * (1 - found.heldout_after / found.heldout_before)
+    print(
+        f"round {number}: held-out {found.heldout_before:.4f} -> {found.heldout_after:.4f} (-{share:.1f}%"
+        f" fall {found.heldout_fall.mean:.4f} ± {found.heldout_fall.error:.4f}) general {found.general_before:.4f} ->"
+        f" {found.general_after:.4f} tokens judged {found.tokens}"
+    )
+    for delta in found.deltas:
+        assert delta.gain and delta.assigned and delta.likeness, "all deltas of the simulation are whole"
+        honesty = delta.assigned - delta.others if delta.others else delta.assigned
+        marginal = f"{delta.marginal.mean:.4f}" if delta.marginal else "-"
+        print(
+            f"    {delta.reason.name} {delta.score} gain {delta.gain.mean:.4f} ± {delta.gain.error:.4f} marginal {marginal}"
+            f" honesty {honesty.mean:+.4f} ± {honesty.error:.4f} cosine {delta.likeness.cosine:.2f}"
+            f" overlap {delta.likeness.overlap:.2f}"
+        )
+    print("  CPU-s", {what: round(seconds, 2) for what, seconds in clock.spent.items()})
+
+
+def texts(name: str) -> list[str]:
+    """The demo's sample texts."""
+    if Path(name).is_file():
+        return [str(text) for text in json.loads(Path(name).read_text())]
+    raise SystemExit(f"{name}: give a JSON file with a list of documents")
+
+
+def main() -> None:
+    """Read the flags, run the rounds."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--preset", default="nano")
+    parser.add_argument("--model", default="law", choices=("law", "computing"))
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--text", required=True, help="JSON list of documents of the field")
+    parser.add_argument("--general", required=True, help="JSON list of documents of the retention text")
+    parser.add_argument("--cache", type=Path, default=Path(".strata/cache"))
+    parser.add_argument("--assigned", type=int, default=4, help="assigned windows judged per miner")
+    parser.add_argument("--set", action="append", default=[], metavar="SECTION.FIELD=VALUE", help="override a setting")
+    arguments = parser.parse_args()
+    store = MemoryStore()
+    plans = {plan.name: plan for plan in build_models(arguments.preset, store, arguments.cache)}
+    plan = plans[arguments.model]
+    model = load_genesis(store, plan.digest, arguments.cache)
+    genesis = overridden(plan.genesis, arguments.set)
+    objective: Objective = Train()
+    if "DISTIL" in genesis.kinds:
+        objective = Distil(load_genesis(store, plans["global"].digest, arguments.cache, trainable=False))
+    shards, held = split_documents(texts(arguments.text))
+    print(f"{arguments.model}: {model.n} values trained, {len(shards)} shards, {len(held)} held-out documents")
+    simulation = Simulation(
+        model, genesis, objective, shards, held, texts(arguments.general), model.get_vector(), arguments.assigned
+    )
+    for number in range(1, arguments.rounds + 1):
+        clock = Clock()
+        report(number, simulation.round(number, clock), clock)
+
+
+def overridden(genesis: Genesis, settings: Sequence[str]) -> Genesis:
+    """The genesis with settings of ``inner``, ``outer``, ``compression`` or ``evaluation`` replaced."""
+    for setting in settings:
+        place, _, value = setting.partition("=")
+        section, _, name = place.partition(".")
+        record = getattr(genesis, section)
+        kind = type(getattr(record, name))
+        genesis = replace(genesis, **{section: replace(record, **{name: kind(value)})})
+    return genesis
+
+
+if __name__ == "__main__":
+    main()

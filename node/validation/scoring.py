@@ -1,0 +1,116 @@
+"""From measurements to a score and a reason. Pure: no model, no input or output."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts.enums import ScoreReason
+from node.validation.evaluation import Estimate
+
+MICRO = 1_000_000
+MAX_SCORE_MICRO_NATS = 10**9
+"""The contract's bound: a thousand nats."""
+
+
+@dataclass(frozen=True)
+class ScoringSettings:
+    """Where a delta passes. Losses are in nats a token.
+
+    ``z``: standard errors by which a gain must exceed zero. ``honesty_z``: standard errors by which the gain on the
+    miner's own inputs may fall short of the gain on others' before the work counts as not done. ``epsilon``: how far the
+    loss on the retention text may rise. ``copy_cosine`` and ``copy_overlap``: likeness to an earlier delta that makes it a copy.
+    """
+
+    z: float = 2.0
+    honesty_z: float = 2.0
+    epsilon: float = 0.05
+    copy_cosine: float = 0.95
+    copy_overlap: float = 0.9
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """How like an earlier delta one is: share of common top places (0..1), and cosine (-1..1)."""
+
+    overlap: float
+    cosine: float
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """What was measured of one delta. ``marginal`` and ``honesty`` are None where they could not be measured.
+
+    ``gain``: fall of held-out loss, applied alone. ``marginal``: the further fall beside the other deltas. ``honesty``: gain on
+    its assigned inputs less gain on others'. ``forgetting``: rise of the loss on the retention text.
+    """
+
+    gain: Estimate
+    marginal: Estimate | None
+    honesty: Estimate | None
+    forgetting: Estimate
+    likeness: Likeness
+
+
+def reason_for(found: Measurements, settings: ScoringSettings) -> ScoreReason:
+    """Why the delta scores zero, or ``OK``. The gravest reason is named: copy, false work, forgetting, no gain."""
+    like = found.likeness
+    if like.cosine > settings.copy_cosine or (like.overlap > settings.copy_overlap and like.cosine > 0.5):
+        return ScoreReason.COPY
+    if not np.isfinite([found.gain.mean, found.forgetting.mean]).all():
+        return ScoreReason.NO_GAIN
+    if found.honesty is not None and Estimate(-found.honesty.mean, found.honesty.error).above(0.0, settings.honesty_z):
+        return ScoreReason.NOT_ASSIGNED
+    if found.forgetting.mean > settings.epsilon:
+        return ScoreReason.FORGETS
+    return ScoreReason.OK if found.gain.above(0.0, settings.z) else ScoreReason.NO_GAIN
+
+
+def score_for(found: Measurements, reason: ScoreReason) -> int:
+    """Micro-nats: half for the gain alone, half for the part of it that is left beside the other deltas."""
+    if reason is not ScoreReason.OK:
+        return 0
+    gain = found.gain.mean
+    beside = gain if found.marginal is None else min(max(found.marginal.mean, 0.0), gain)
+    return max(1, min(micro(0.5 * gain + 0.5 * beside), MAX_SCORE_MICRO_NATS))
+
+
+def micro(nats: float) -> int:
+    """Nats as whole millionths; what is not finite becomes the bound."""
+    if not np.isfinite(nats):
+        return MAX_SCORE_MICRO_NATS if np.isnan(nats) or nats > 0 else -MAX_SCORE_MICRO_NATS
+    return round(nats * MICRO)
+
+
+def likeness(vector: NDArray[np.float32], earlier: NDArray[np.float32], part: int = 64) -> Likeness:
+    """Overlap of the largest 1/``part`` of both vectors' places, and the cosine between them."""
+    norm = float(np.linalg.norm(vector)) * float(np.linalg.norm(earlier))
+    cosine = float(np.dot(vector, earlier)) / norm if norm > 0 else 0.0
+    return Likeness(_overlap(top_places(vector, part), top_places(earlier, part)), cosine)
+
+
+def top_places(vector: NDArray[np.float32], part: int = 64) -> NDArray[np.int64]:
+    """The places of the largest values (one in ``part``, at least one), unordered; zeros don't count."""
+    count = max(1, len(vector) // part)
+    places = np.flatnonzero(vector)
+    if len(places) <= count:
+        return places
+    sizes = np.abs(vector[places])
+    return places[np.argpartition(sizes, len(places) - count)[-count:]]
+
+
+def _overlap(first: NDArray[np.int64], second: NDArray[np.int64]) -> float:
+    smaller = min(len(first), len(second))
+    return len(np.intersect1d(first, second, assume_unique=True)) / smaller if smaller else 0.0
+
+
+def form_reason(vector: NDArray[np.float32] | None, n: int, max_norm: float) -> ScoreReason:
+    """The check before anything is loaded: length, finite values, a norm within bounds and not zero."""
+    if vector is None:
+        return ScoreReason.UNAVAILABLE
+    if vector.dtype != np.float32 or vector.shape != (n,) or not np.isfinite(vector).all():
+        return ScoreReason.BAD_FORM
+    norm = float(np.linalg.norm(vector))
+    return ScoreReason.OK if 0.0 < norm <= max_norm else ScoreReason.BAD_FORM
