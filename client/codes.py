@@ -40,6 +40,12 @@ class Codes:
     values: NDArray[Any]
     positions: NDArray[np.uint32] | None
 
+    @property
+    def nbytes(self) -> int:
+        """Memory that the arrays take."""
+        places = 0 if self.positions is None else self.positions.nbytes
+        return int(self.exponents.nbytes + self.values.nbytes + places)
+
     def _range(self, low: int, high: int) -> tuple[slice, NDArray[Any]]:
         """Which values lie in ``low..high-1``, and the chunk of each."""
         if self.positions is None:
