@@ -1,7 +1,7 @@
 """The user's side of paying for answers: vouchers, and the book of the channels that this user opened.
 
-A channel locks tokens once; each answer is paid by a voucher for the sum of all answers so far. The book on disk remembers
-what was signed, so that nothing is paid twice and no server can ask for more than it delivered.
+A channel locks tokens once; each answer is paid by a voucher for the sum of all answers so far. The book on disk
+remembers what was signed, so that nothing is paid twice and no server can ask for more than it delivered.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -58,7 +57,8 @@ class Voucher:
             raise VoucherError("the voucher's cumulative must be an amount of wei, written as text")
         if int(cumulative) >= 2**256:
             raise VoucherError("the voucher's cumulative is more than can exist")
-        return cls(_hex(data["channel"], 32, "channel"), model, int(cumulative), _hex(data["signature"], 65, "signature"))
+        channel, signature = _hex(data["channel"], 32, "channel"), _hex(data["signature"], 65, "signature")
+        return cls(channel, model, int(cumulative), signature)
 
     def to_header(self) -> str:
         """The value of the ``Strata-Voucher`` header: base64url of the JSON form."""
@@ -161,7 +161,7 @@ class Payer:
         self._chain, self._network, self._account, self._book = chain, network, account, book
 
     def existing(self, server: str, model_id: int) -> BookEntry | None:
-        """A usable channel to that server for that model, as chain and book agree on it; None when one must be opened."""
+        """A usable channel to that server for that model, as chain and book agree; None when one must be opened."""
         entry = self._book.find(self._network, self._account.address, server, model_id)
         if entry is None:
             return None
@@ -207,6 +207,3 @@ class Payer:
 
         signature = sign_voucher(self._account, self._network, entry.channel_id, entry.model_id, cumulative)
         return Voucher(entry.channel_id, entry.model_id, cumulative, signature)
-
-
-Confirm = Callable[[str], bool]

@@ -1,8 +1,9 @@
 """Answers streamed from a server's peer to whoever asks, by protobuf RPC over Hivemind's libp2p connections.
 
 A call sends one JSON object and gets a stream of them back, each in the ``metadata`` of Hivemind's own
-``ExpertRequest`` and ``ExpertResponse``; the last has ``"type": "end"`` or ``"error"``. Everything is bounded: the size of
-the request, of each frame, the time to the next frame, the time of the whole. Who stops reading cancels the work.
+``ExpertRequest`` and ``ExpertResponse``; the last has ``"type": "end"`` or ``"error"``. Everything is bounded: the
+size of the request, of each frame, the time to the next frame, the time of the whole. Who stops reading cancels the
+work.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -115,7 +116,7 @@ class GenerateClient:
         self._swarm = swarm
         self._limits = limits
 
-    async def generate(self, peer: PeerInfo, request: Frame) -> AsyncIterator[Frame]:
+    async def generate(self, peer: PeerInfo, request: Frame) -> AsyncGenerator[Frame]:
         """The frames of one answer, in order. ``SwarmError`` when the peer can't be reached, stalls, or goes away.
 
         Closing the iterator (or cancelling the task that reads it) hangs up, which cancels the work at the server.

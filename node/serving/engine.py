@@ -31,7 +31,7 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Piece:
-    """A part of an answer: its text (may be empty) and how many tokens it took. ``finish`` is set in the last one only."""
+    """A part of an answer: its text (may be empty), the tokens it took. ``finish`` is set in the last one only."""
 
     text: str
     tokens: int

@@ -37,9 +37,9 @@ class Ledger:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
             self._db.execute(
-                "CREATE TABLE IF NOT EXISTS account (channel BLOB PRIMARY KEY, model_id TEXT NOT NULL, owed TEXT NOT NULL,"
-                " paid TEXT NOT NULL, signature BLOB NOT NULL, redeemed TEXT NOT NULL, answers INTEGER NOT NULL,"
-                " vouchers INTEGER NOT NULL, paid_unix_seconds REAL NOT NULL)"
+                "CREATE TABLE IF NOT EXISTS account (channel BLOB PRIMARY KEY, model_id TEXT NOT NULL,"
+                " owed TEXT NOT NULL, paid TEXT NOT NULL, signature BLOB NOT NULL, redeemed TEXT NOT NULL,"
+                " answers INTEGER NOT NULL, vouchers INTEGER NOT NULL, paid_unix_seconds REAL NOT NULL)"
             )
 
     def get(self, channel: bytes) -> Account | None:

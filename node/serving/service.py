@@ -1,8 +1,8 @@
 """One request from the swarm to one stream of frames: check it, admit it, generate, bill.
 
-Requests are JSON objects: ``{"kind": "chat", "model": 2, "messages": [...], "max_tokens": 64, "temperature": 0, "top_p": 1,
-"seed": null, "voucher": {...}}`` or ``{"kind": "voucher", "voucher": {...}}``. Frames are ``start``, ``token``..., and as
-the last ``end`` or ``error`` (with an HTTP status, a code, a message and what is owed).
+Requests are JSON objects: ``{"kind": "chat", "model": 2, "messages": [...], "max_tokens": 64, "temperature": 0,
+"top_p": 1, "seed": null, "voucher": {...}}`` or ``{"kind": "voucher", "voucher": {...}}``. Frames are ``start``,
+``token``..., and as the last ``end`` or ``error`` (with an HTTP status, a code, a message and what is owed).
 """
 
 from __future__ import annotations
