@@ -20,6 +20,7 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -256,7 +257,7 @@ def run_processes(run: Path) -> list[psutil.Process]:
 
 
 def end_processes(
-    processes: Iterable[psutil.Process], grace_seconds: float, reaped: Iterable[subprocess.Popen[bytes]] = ()
+    processes: Iterable[psutil.Process], grace_seconds: float, reaped: Iterable[subprocess.Popen[Any]] = ()
 ) -> None:
     """Ask the processes to end, wait, kill those that did not, and wait for the children among them."""
     waiting = list(processes)
