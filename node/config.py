@@ -21,6 +21,8 @@ class TeamConfig:
 
     size: int = 1  # peers, this one included
     role: str = "leader"  # "leader" commits; "member" trains and averages
+    rank: int = 0  # this peer's number in the team; 0 is the leader
+    miner: str = ""  # the leader's address: a member trains on what was dealt to it
     name: str = ""  # what the team's peers find each other by; the miner's address when empty
     peers: tuple[str, ...] = ()  # libp2p multiaddresses of the other peers' private DHT
     allow: tuple[str, ...] = ()  # libp2p peer ids that may join; anybody who knows the addresses when empty
@@ -211,6 +213,8 @@ network = "{network}"                    # network.json: chain, contracts, IPFS
 # [team]                     # several machines that are one miner
 # size = 1                   # peers, this one included
 # role = "leader"            # "leader" commits, "member" trains and averages
+# rank = 0                   # this peer's number in the team; 0 is the leader
+# miner = ""                 # a member's: the leader's address
 # name = ""                  # same text on all of the team's peers
 # peers = []                 # multiaddresses of the other peers
 # allow = []                 # their libp2p ids

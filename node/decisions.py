@@ -108,8 +108,9 @@ def _after(view: RoundInfo, finished: bool, auto_open: bool) -> Action:
 
 
 def commit_deadline(view: RoundInfo, commit_blocks: int) -> int:
-    """The last block in which a delta can be committed."""
-    return view.phase_end + commit_blocks if view.phase == Phase.TRAIN else view.phase_end
+    """The last block in which a delta can be committed (``phase_end`` is the first block after the phase)."""
+    last = view.phase_end - 1
+    return last + commit_blocks if view.phase == Phase.TRAIN else last
 
 
 def tick_delay(address: str, model_id: int, round_number: int, spread_seconds: float) -> float:

@@ -9,7 +9,6 @@ import dataclasses
 import json
 import logging
 import os
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -71,10 +70,6 @@ class Vault:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-
-    def new_salt(self) -> bytes:
-        """32 random bytes."""
-        return secrets.token_bytes(32)
 
     def keep(self, record: R, payload: bytes | None = None) -> R:
         """Write ``record`` and its payload. Where one is there for the same seed, that one stays and is returned:

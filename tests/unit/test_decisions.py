@@ -188,8 +188,8 @@ def test_no_round_yet_is_opened_only_by_whom_was_told_to() -> None:
 
 
 def test_commit_deadline_is_the_end_of_commit() -> None:
-    assert commit_deadline(at(Phase.TRAIN, phase_end=110), 5) == 115
-    assert commit_deadline(at(Phase.COMMIT, phase_end=115), 5) == 115
+    assert commit_deadline(at(Phase.TRAIN, phase_end=110), 5) == 114
+    assert commit_deadline(at(Phase.COMMIT, phase_end=115), 5) == 114
 
 
 def test_tick_delay_is_the_same_each_time_and_differs_between_addresses() -> None:

@@ -1,0 +1,158 @@
+"""From a round's payloads and texts to scores and a report: what a validator asks of ``node.validation``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from client.assignment import pick_windows
+from client.errors import DeltaError, EmptyText
+from client.manifests import DeltaReport, Genesis, Report
+from client.types import ModelInfo, SubmissionInfo
+from contracts.enums import ScoreReason
+from node.heads import Heads
+from node.interfaces import JudgeJob, Verdict
+from node.learner import Models
+
+if TYPE_CHECKING:
+    from client.codes import Codes
+    from client.replay import ModelState
+    from node.interfaces import Vector
+    from node.models.load import LoadedModel
+    from node.training.batches import Windows
+    from node.validation.judge import DeltaInput, Join, Judged, Judgement
+
+ASSIGNED_WINDOWS = 8  # of each miner's own text, the first that it trained on
+WEIGHT_ONE = 65536
+
+
+class Bench:
+    """Keeps :class:`node.interfaces.Judge`."""
+
+    def __init__(self, models: Models, heads: Heads) -> None:
+        self._models, self._heads = models, heads
+
+    def genesis(self, model: ModelInfo) -> Genesis:
+        """What the model was before its first round."""
+        return self._models.genesis(model)
+
+    def max_payload_bytes(self, model: ModelInfo) -> int:
+        """More than this is no delta of the model."""
+        from client.codec import max_payload_bytes
+
+        genesis = self.genesis(model)
+        return max_payload_bytes(genesis.size, genesis.compression)
+
+    def judge(self, job: JudgeJob) -> Verdict:
+        """Measure every delta on the text that the evaluation seed picks."""
+        from node.validation.judge import judge_round
+
+        loaded = self._models.loaded(job.model)
+        state = self._heads.state(job.model.id, job.base_head)
+        read = [self._read(job.model, payload) for payload in job.payloads]
+        deltas = [self._delta(job, loaded, index, codes) for index, codes in enumerate(read)]
+        evaluation = loaded.genesis.evaluation
+        heldout = _picked(loaded, job.heldout, job.evaluation_seed, evaluation.windows, evaluation.sequence)
+        general = heldout
+        if job.general:
+            general = _picked(loaded, job.general, job.evaluation_seed, evaluation.windows, evaluation.sequence)
+        judgement = judge_round(loaded, state.theta, deltas, heldout, general, join=_join(state, read))
+        report = _report(job, judgement)
+        summary = {k: v for k, v in report.to_json().items() if k not in ("schema", "model_id", "round", "validator")}
+        return Verdict(tuple(judgement.scores), tuple(judgement.reasons), report.to_bytes(), summary)
+
+    def _read(self, model: ModelInfo, payload: bytes | ScoreReason) -> Codes | ScoreReason:
+        if not isinstance(payload, bytes):
+            return payload
+        try:
+            return self._models.codes(model, payload)
+        except DeltaError:
+            return ScoreReason.BAD_FORM
+
+    def _delta(self, job: JudgeJob, loaded: LoadedModel, index: int, codes: Codes | ScoreReason) -> DeltaInput:
+        from node.validation.judge import DeltaInput
+
+        submission = job.submissions[index]
+        reason = codes if isinstance(codes, ScoreReason) else ScoreReason.OK
+        return DeltaInput(
+            miner=submission.miner,
+            digest=submission.digest,
+            vector=None if isinstance(codes, ScoreReason) else codes.to_float32(),
+            committed=job.committed[index],
+            assigned=_assigned(job, loaded, submission, job.assigned[index]),
+            reason=reason,
+        )
+
+
+def _assigned(
+    job: JudgeJob, loaded: LoadedModel, submission: SubmissionInfo, shards: Sequence[Sequence[str]]
+) -> Windows | None:
+    """The first windows that the miner trained on if it did its work."""
+    from node.training.batches import training_windows
+
+    if not shards:
+        return None
+    inner = loaded.genesis.inner
+    windows = training_windows(loaded.tokenizer, shards, job.seed, submission.miner, inner.sequence)
+    return windows.take(range(min(ASSIGNED_WINDOWS, len(windows), inner.steps * inner.batch)))
+
+
+def _picked(loaded: LoadedModel, documents: Sequence[str], seed: bytes, windows: int, sequence: int) -> Windows:
+    """Windows of documents, the same for every validator."""
+    from node.training.batches import Windows
+
+    tokens = [loaded.tokenizer.encode(document) for document in documents]
+    picked = pick_windows(seed, [len(t) for t in tokens], windows, sequence)
+    if not picked:
+        raise EmptyText("there is no held-out text to judge by")
+    return Windows.of([tokens[w.document][w.start : w.start + w.length] for w in picked], loaded.tokenizer.end)
+
+
+def _join(state: ModelState, read: Sequence[Codes | ScoreReason]) -> Join:
+    """The exact next values that scores would give, as ``client.replay`` computes them."""
+    from client.replay import aggregate, outer_step
+
+    outer = state.genesis.outer
+
+    def join(scores: list[int]) -> Vector:
+        total = sum(scores)
+        pairs = zip(read, scores, strict=True)
+        kept = [(c, s * WEIGHT_ONE // total) for c, s in pairs if s and not isinstance(c, ScoreReason)]
+        update = aggregate([c for c, _ in kept], [w for _, w in kept], len(state.theta))
+        return outer_step(state.theta, state.momentum, update, outer.lr_q16, outer.momentum_q16)[0]
+
+    return join
+
+
+def _report(job: JudgeJob, judged: Judgement) -> Report:
+    from node.validation.scoring import micro
+
+    return Report(
+        model_id=job.model.id,
+        round=job.round,
+        validator=job.validator,
+        heldout_before=micro(judged.heldout_before),
+        heldout_after=micro(judged.heldout_after),
+        heldout_se=micro(judged.heldout_fall.error),
+        general_before=micro(judged.general_before),
+        general_after=micro(judged.general_after),
+        general_se=micro(judged.general_fall.error),
+        tokens_judged=judged.tokens,
+        deltas=tuple(_delta_report(delta) for delta in judged.deltas),
+    )
+
+
+def _delta_report(delta: Judged) -> DeltaReport:
+    from node.validation.scoring import micro
+
+    return DeltaReport(
+        miner=delta.miner,
+        digest=delta.digest.hex(),
+        score=delta.score,
+        reason=int(delta.reason),
+        gain=micro(delta.gain.mean) if delta.gain else 0,
+        gain_se=micro(delta.gain.error) if delta.gain else 0,
+        marginal=micro(delta.marginal.mean) if delta.marginal else 0,
+        assigned_gain=micro(delta.assigned.mean) if delta.assigned else 0,
+        other_gain=micro(delta.others.mean) if delta.others else 0,
+    )

@@ -1,0 +1,119 @@
+"""Models in memory, trained and coded: what a miner asks of torch. One at a time, under the process's compute lock."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from client.errors import DeltaError
+from client.manifests import Genesis
+from client.types import ModelInfo
+from contracts.enums import DeltaKind
+from node.heads import Heads
+from node.interfaces import Progress, Trained, TrainJob
+
+if TYPE_CHECKING:
+    from client.codes import Codes
+    from client.storage import Store
+    from node.interfaces import Vector
+    from node.models.load import LoadedModel
+    from node.training.inner import Step
+    from node.training.objectives import Objective
+
+
+class Models:
+    """Loaded models by genesis. Torch is imported when the first one is asked for."""
+
+    def __init__(self, store: Store, cache_dir: Path, timeout_seconds: float) -> None:
+        self._store, self._cache, self._timeout = store, cache_dir, timeout_seconds
+        self._geneses: dict[bytes, Genesis] = {}
+        self._loaded: dict[tuple[bytes, bool], LoadedModel] = {}
+        self._lock = threading.RLock()
+
+    def genesis(self, model: ModelInfo) -> Genesis:
+        """What the model was before its first round."""
+        from client.manifests import MAX_MANIFEST_BYTES
+
+        with self._lock:
+            if model.genesis not in self._geneses:
+                data = self._store.get(model.genesis, MAX_MANIFEST_BYTES, self._timeout)
+                self._geneses[model.genesis] = Genesis.from_bytes(data)
+            return self._geneses[model.genesis]
+
+    def loaded(self, model: ModelInfo, trainable: bool = True) -> LoadedModel:
+        """The model ready to compute; its values are set by whoever uses it."""
+        from node.models.load import load_genesis
+
+        with self._lock:
+            key = (model.genesis, trainable)
+            if key not in self._loaded:
+                self._loaded[key] = load_genesis(
+                    self._store, model.genesis, self._cache, trainable=trainable, timeout=10 * self._timeout
+                )
+            return self._loaded[key]
+
+    def codes(self, model: ModelInfo, payload: bytes) -> Codes:
+        """A payload read strictly; ``DeltaError`` says what is wrong with it."""
+        from client.codec import decode_codes
+
+        genesis = self.genesis(model)
+        return decode_codes(payload, genesis.size, genesis.compression)
+
+
+class Learner:
+    """Keeps :class:`node.interfaces.Trainer`."""
+
+    def __init__(self, models: Models, heads: Heads, store: Store, scratch: Path) -> None:
+        self._models, self._heads, self._store, self._scratch = models, heads, store, scratch
+        self._teacher_head = b""
+
+    def genesis(self, model: ModelInfo) -> Genesis:
+        """What the model was before its first round."""
+        return self._models.genesis(model)
+
+    def train(self, job: TrainJob, progress: Callable[[Progress], None], stop: Callable[[], bool]) -> Trained:
+        """The inner loop from the round's base head; ``DeltaError`` where nothing came of it."""
+        from node.training.batches import training_windows
+        from node.training.inner import InnerSettings, run_inner
+
+        def say(step: Step) -> None:
+            progress(Progress(step.step, step.steps, step.loss, step.tokens))
+
+        loaded = self._models.loaded(job.model)
+        loaded.set_vector(self._heads.state(job.model.id, job.base_head).theta)
+        inner = loaded.genesis.inner
+        windows = training_windows(loaded.tokenizer, job.shards, job.seed, job.miner, inner.sequence, job.member)
+        result = run_inner(loaded, windows, InnerSettings.of(inner), self._objective(job), say, stop)
+        if not result.losses:
+            raise DeltaError("not one step was done before the deadline")
+        return Trained(result.delta, result.tokens, result.losses[0], result.losses[-1])
+
+    def _objective(self, job: TrainJob) -> Objective:
+        from node.training.objectives import Distil, Train
+
+        if job.kind != DeltaKind.DISTIL or job.parent is None:
+            return Train()
+        teacher = self._models.loaded(job.parent, trainable=False)
+        if job.parent.head not in (self._teacher_head, job.parent.genesis):
+            from client.replay import load_state  # not kept: a teacher's vectors would take 8 bytes a parameter
+
+            teacher.set_vector(load_state(self._store, job.parent.head, self._scratch).theta)
+        self._teacher_head = job.parent.head
+        return Distil(teacher)
+
+    def encode(self, model: ModelInfo, vector: Vector) -> tuple[bytes, Vector]:
+        """The payload, and what a reader decodes from it."""
+        from client.codec import encode
+
+        compression = self.genesis(model).compression
+        return encode(vector, compression.codec, compression.k, compression.chunk)
+
+    def decode(self, model: ModelInfo, payload: bytes) -> Vector:
+        """A payload as float32."""
+        return self._models.codes(model, payload).to_float32()
+
+    def advance(self, model: ModelInfo) -> None:
+        """Be at the chain's head."""
+        self._heads.advance(model)

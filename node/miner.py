@@ -1,0 +1,363 @@
+"""The miner: train on what the seed deals, commit to the delta, reveal it. Reads from top to bottom like the round."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from client.assignment import ShardRef, assign_shards, assigned_datasets, shard_list
+from client.cid import digest_bytes
+from client.commitments import delta_commitment, new_salt
+from client.errors import DeltaError, StorageError
+from client.types import ZERO_DIGEST, DatasetInfo, ModelInfo, Reveal, RoundInfo
+from contracts.enums import DeltaKind, Phase, ScoreReason
+from node.decisions import Action, MinerRecords, commit_deadline, next_miner_action, usable
+from node.interfaces import Averager, MinerChain, Progress, Trainer, TrainJob
+from node.residual import Fate, Residuals
+from node.runtime import Runtime
+from node.texts import Blobs, Texts
+from node.vault import DeltaRecord, Vault
+from node.worker import Worker
+
+if TYPE_CHECKING:
+    from node.interfaces import Trained, Vector
+
+PROGRESS_SECONDS = 1.0  # between two train_step events
+UNFETCHED_HALF = 2  # a delta comes back when more than 1/2 of the stake that spoke could not fetch it
+
+log = logging.getLogger("strata.node.miner")
+
+
+class MinerStore(Blobs, Protocol):
+    """What a miner needs of IPFS."""
+
+    def put(self, data: bytes) -> bytes: ...
+
+
+@dataclass(frozen=True)
+class MinerParts:
+    """What a miner works with."""
+
+    chain: MinerChain
+    store: MinerStore
+    texts: Texts
+    trainer: Trainer
+    vault: Vault
+    residuals: Residuals
+    team: Averager | None = None
+    account: str = ""  # the address that the shards are dealt to, where it is not this node's own (a team's member)
+
+
+class Miner(Worker):
+    """One miner's work on one model."""
+
+    def __init__(self, runtime: Runtime, parts: MinerParts, model: ModelInfo) -> None:
+        super().__init__(runtime, parts.chain, model)
+        self.parts = parts
+        self.address = parts.account or parts.chain.address
+        self.member = runtime.config.team.role == "member"
+        self.missed = 0  # the last round that went by without us
+        self.worked = 0  # the last round that a team's member trained for
+        self._miners: tuple[bytes, list[str]] = (b"", [])  # of the round with that seed
+        self._known_committed = self._known_revealed = b""  # seed of the last round where that was seen on chain
+        self.handlers = {
+            Action.TRAIN: self.train,
+            Action.COMMIT: self.commit,
+            Action.REVEAL: self.reveal,
+            Action.MISSED: self.miss,
+        }
+
+    def decide(self, view: RoundInfo | None) -> Action:
+        """The pure decision on what the chain and our journal say."""
+        if view is None:
+            return next_miner_action(None, MinerRecords(False, False, False, False), self.auto_open)
+        if view.ended:
+            mine = MinerRecords(False, False, False, False, finished=self.finished >= view.round)
+            return next_miner_action(view, mine, self.auto_open)
+        enrolled = self.address in self.miners_of(view)
+        committed = enrolled and self._has_committed(view)
+        if self.member:
+            done = self.worked >= view.round
+            return next_miner_action(view, MinerRecords(enrolled, done, done or committed, True, missed=True), False)
+        mine = MinerRecords(
+            enrolled=enrolled,
+            sealed=self._record(view) is not None,
+            committed=committed,
+            revealed=committed and view.phase >= Phase.REVEAL and self._has_revealed(view),
+            missed=self.missed >= view.round,
+        )
+        return next_miner_action(view, mine, self.auto_open)
+
+    # TRAIN ------------------------------------------------------------------------------------------------------------
+
+    def train(self, view: RoundInfo) -> None:
+        """Inner loop on the dealt shards, the team's average, error feedback, compression, journal."""
+        datasets = usable(self.parts.chain.datasets(self.model.id), view.open_block)
+        hand = deal(datasets, view, self.miners_of(view))[self.address]
+        if not hand:
+            log.info("%s: round %d has no text for us", self.model.name, view.round)
+            self.event("refused", view.round, message="no dataset is usable in this round")
+            self.missed = self.worked = view.round
+            self.runtime.sleep(1.0)
+            return
+        model = self.parts.chain.model(self.model.id)
+        job = TrainJob(
+            model=model,
+            parent=self.parts.chain.model(model.parent_id) if model.parent_id else None,
+            base_head=view.base_head,
+            kind=self._kind(model, view),
+            shards=self.parts.texts.training(datasets, hand),
+            seed=view.seed,
+            miner=self.address,
+            member=self.runtime.config.team.rank if self.member else 0,
+        )
+        trained = self._compute(view, job)
+        if trained is None:
+            return
+        delta, tokens = self._with_team(view, trained)
+        if self.member:
+            self.worked = view.round
+            return
+        self._seal(view, job, delta, tokens, assigned_datasets(hand))
+
+    def _compute(self, view: RoundInfo, job: TrainJob) -> Trained | None:
+        """Train under the process's compute lock, until done or until COMMIT is about to close."""
+        deadline = Deadline(self, commit_deadline(view, self.parts.chain.policy(self.model.id).commit_blocks))
+        lock = self.runtime.compute
+        while not lock.acquire(timeout=0.5):
+            if deadline.passed():
+                log.warning("%s: round %d: no time was left beside the other model", self.model.name, view.round)
+                self.missed = view.round
+                return None
+        try:
+            trained = self.parts.trainer.train(job, self._say_progress(view), deadline.passed)
+        except DeltaError as error:
+            log.error("%s: round %d: %s", self.model.name, view.round, error)
+            self.event("error", view.round, error="DeltaError", message=str(error))
+            self.missed = view.round
+            return None
+        finally:
+            lock.release()
+        if self.runtime.stop.is_set():
+            return None
+        self.event(
+            "trained",
+            view.round,
+            tokens=trained.tokens,
+            loss_first=trained.loss_first,
+            loss_last=trained.loss_last,
+            kind=job.kind.name,
+            shards=len(job.shards),
+        )
+        return trained
+
+    def _with_team(self, view: RoundInfo, trained: Trained) -> tuple[Vector, int]:
+        if self.parts.team is None:
+            return trained.delta, trained.tokens
+        key = f"{self.model.id}-{view.round}-{view.seed.hex()[:16]}"
+        delta, tokens, peers = self.parts.team.average(key, trained.delta, trained.tokens)
+        self.event("averaged", view.round, peers=peers, tokens=tokens)
+        return delta, tokens
+
+    def _seal(self, view: RoundInfo, job: TrainJob, delta: Vector, tokens: int, dataset_ids: list[int]) -> None:
+        """Compress with error feedback and write the journal. From here on a kill loses nothing."""
+        residual = self.parts.residuals.load(self.model.id, self.model.genesis, len(delta))
+        vector = delta if residual is None else delta + residual
+        payload, decoded = self.parts.trainer.encode(job.model, vector)
+        self.parts.residuals.stage(self.model.id, view.round, vector - decoded)
+        record = DeltaRecord(
+            model=self.model.id,
+            round=view.round,
+            seed=view.seed,
+            digest=digest_bytes(payload),
+            salt=new_salt(),
+            delta_kind=int(job.kind),
+            base_head=view.base_head,
+            dataset_ids=tuple(dataset_ids),
+            trained_tokens=tokens,
+        )
+        self.parts.vault.keep(record, payload)
+        log.info("%s: round %d: a delta of %d bytes is ready", self.model.name, view.round, len(payload))
+
+    # COMMIT -----------------------------------------------------------------------------------------------------------
+
+    def commit(self, view: RoundInfo) -> None:
+        """Bind ourselves to the delta without showing a byte of it."""
+        record = self._record(view)
+        if record is None or not self.still(view, Phase.TRAIN, Phase.COMMIT):
+            return
+        chain = self.parts.chain
+        commitment = delta_commitment(
+            chain.chain_id, chain.contract_address("Rounds"), self.model.id, view.round, chain.address, record.digest,
+            record.salt,
+        )  # fmt: skip
+        receipt = chain.commit_delta(self.model.id, view.round, commitment)
+        self.event("committed", view.round, digest=record.digest, tx=receipt.tx)
+
+    # REVEAL -----------------------------------------------------------------------------------------------------------
+
+    def reveal(self, view: RoundInfo) -> None:
+        """Publish the bytes, then reveal what we had committed to."""
+        record = self._record(view)
+        payload = self.parts.vault.payload(record) if record else None
+        if record is None or payload is None:
+            log.error("%s: round %d: the payload is gone from the journal", self.model.name, view.round)
+            self.missed = view.round
+            return
+        if self.parts.store.put(payload) != record.digest:
+            raise StorageError(f"the IPFS daemon named the delta of round {view.round} otherwise than we did")
+        if not self.still(view, Phase.REVEAL):
+            return
+        reveal = Reveal(
+            digest=record.digest,
+            salt=record.salt,
+            kind=DeltaKind(record.delta_kind),
+            base_head=record.base_head,
+            dataset_ids=record.dataset_ids,
+            trained_tokens=record.trained_tokens,
+        )
+        receipt = self.parts.chain.reveal_delta(self.model.id, view.round, reveal)
+        self.event("revealed", view.round, digest=record.digest, bytes=len(payload), tx=receipt.tx)
+
+    # after ------------------------------------------------------------------------------------------------------------
+
+    def miss(self, view: RoundInfo) -> None:
+        """Too late, or the secret is lost: say so once. The work comes back by the residual."""
+        self.missed = view.round
+        record = self._record(view)
+        reason = "the delta was ready too late to commit" if record else "nothing was ready in time"
+        if self._has_committed(view):
+            reason = "the commitment was not revealed in time" if record else "its secret is not in the journal"
+        log.warning("%s: round %d missed: %s", self.model.name, view.round, reason)
+        self.event("missed", view.round, message=reason)
+
+    def after_round(self, view: RoundInfo, model: ModelInfo) -> None:
+        """Settle the residual by the delta's fate, and load the new head before the next round needs it."""
+        record = self._record(view)
+        if record is not None:
+            payload = self.parts.vault.payload(record)
+            fate = self._fate(view)
+            sent = self.parts.trainer.decode(model, payload) if payload and fate is Fate.RETURNED else None
+            self.parts.residuals.settle(model.id, model.genesis, view.round, fate, sent)
+            log.info("%s: round %d: our delta was %s", model.name, view.round, fate)
+        self.parts.vault.forget(model.id, view.round - 1)
+        with self.runtime.compute:
+            self.parts.trainer.advance(model)
+
+    def _fate(self, view: RoundInfo) -> Fate:
+        """Returned: late, void, or not to be had for most of the stake that spoke."""
+        mine = self._submission(view)
+        if mine is None or view.phase == Phase.VOID:
+            return Fate.RETURNED
+        index, spoke, unfetched = mine, 0, 0
+        for validator, stake in self.parts.chain.round_validators(self.model.id, view.round):
+            reasons = self.parts.chain.scores_of(self.model.id, view.round, validator).reasons
+            if index < len(reasons):
+                spoke += stake
+                unfetched += stake if reasons[index] == ScoreReason.UNAVAILABLE else 0
+        return Fate.RETURNED if unfetched * UNFETCHED_HALF > spoke else Fate.JUDGED
+
+    # small things -----------------------------------------------------------------------------------------------------
+
+    def _record(self, view: RoundInfo) -> DeltaRecord | None:
+        return self.parts.vault.find(DeltaRecord, self.model.id, view.round, view.seed)
+
+    def _submission(self, view: RoundInfo) -> int | None:
+        """Our place in the order of submission."""
+        for submission in self.parts.chain.submissions(self.model.id, view.round):
+            if submission.miner == self.address:
+                return submission.index
+        return None
+
+    def miners_of(self, view: RoundInfo) -> list[str]:
+        """The round's miners: frozen when it opened, so asked for once."""
+        if view.seed == ZERO_DIGEST or self._miners[0] != view.seed:
+            self._miners = (view.seed, self.parts.chain.round_miners(self.model.id, view.round))
+        return self._miners[1]
+
+    def _has_committed(self, view: RoundInfo) -> bool:
+        """Whether the chain has our commitment; once true it stays so."""
+        if view.seed != ZERO_DIGEST and self._known_committed == view.seed:
+            return True
+        found = self.parts.chain.committed(self.model.id, view.round, self.address).delta != ZERO_DIGEST
+        self._known_committed = view.seed if found else b""
+        return found
+
+    def _has_revealed(self, view: RoundInfo) -> bool:
+        """Whether the chain has our reveal; once true it stays so."""
+        if self._known_revealed == view.seed:
+            return True
+        found = self._submission(view) is not None
+        self._known_revealed = view.seed if found else b""
+        return found
+
+    def _kind(self, model: ModelInfo, view: RoundInfo) -> DeltaKind:
+        """The model's kinds in turn; those that need a parent fall back to TRAIN where there is none."""
+        kinds = self.parts.trainer.genesis(model).kinds
+        kind = DeltaKind[kinds[(view.round - 1) % len(kinds)]]
+        return kind if kind != DeltaKind.DISTIL or model.parent_id else DeltaKind.TRAIN
+
+    def _say_progress(self, view: RoundInfo) -> Callable[[Progress], None]:
+        last = [0.0]
+
+        def say(progress: Progress) -> None:
+            now = time.monotonic()
+            if now - last[0] >= PROGRESS_SECONDS or progress.step in (1, progress.steps):
+                last[0] = now
+                self.event(
+                    "train_step",
+                    view.round,
+                    step=progress.step,
+                    steps=progress.steps,
+                    loss=round(progress.loss, 4),
+                    tokens=progress.tokens,
+                )
+
+        return say
+
+
+class Deadline:
+    """Whether to stop training: the node stops, or COMMIT closes in fewer blocks than a step and a margin take.
+
+    The chain is asked at most once a second. While it does not answer, training goes on.
+    """
+
+    def __init__(self, miner: Miner, last_block: int) -> None:
+        self._miner, self._last = miner, last_block
+        self._margin = miner.runtime.config.margin_blocks
+        self._asked = self._step_began = time.monotonic()
+        self._longest = 0.0  # seconds of the longest step so far
+        self._blocks: list[tuple[float, int]] = []  # (time, number) as seen: how fast blocks come
+
+    def passed(self) -> bool:
+        """Called before each step."""
+        now = time.monotonic()
+        self._longest, self._step_began = max(self._longest, now - self._step_began), now
+        if self._miner.runtime.stop.is_set():
+            return True
+        if self._blocks and now - self._asked < 1.0:
+            return self._too_late(now)
+        self._asked = now
+        number = self._miner.block_now()
+        if number is not None:
+            self._blocks.append((now, number))
+        return self._too_late(now)
+
+    def _too_late(self, now: float) -> bool:
+        if not self._blocks:
+            return False
+        return self._blocks[-1][1] + self._margin + self._step_blocks() >= self._last
+
+    def _step_blocks(self) -> int:
+        (first_time, first), (last_time, last) = self._blocks[0], self._blocks[-1]
+        if last <= first:
+            return 0
+        return int(self._longest * (last - first) / (last_time - first_time))
+
+
+def deal(datasets: list[DatasetInfo], view: RoundInfo, miners: list[str]) -> dict[str, list[ShardRef]]:
+    """Which shards each of the round's miners trains on."""
+    return assign_shards(view.seed, miners, shard_list({info.id: info.shards for info in datasets}))

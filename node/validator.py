@@ -1,0 +1,286 @@
+"""The validator: judge what was revealed, attest the head that follows. Reads from top to bottom like the round."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from client.assignment import assigned_datasets
+from client.commitments import head_commitment, new_salt, score_commitment
+from client.errors import DigestMismatch, NotFound, TooLarge
+from client.types import ZERO_DIGEST, ModelInfo, RoundInfo, SubmissionInfo
+from contracts.enums import DeltaKind, Phase, ScoreReason
+from node.decisions import Action, ValidatorRecords, next_validator_action, usable
+from node.interfaces import HeadBuilder, Judge, JudgeJob, ValidatorChain
+from node.miner import deal
+from node.runtime import Runtime
+from node.texts import Blobs, Texts
+from node.vault import HeadRecord, ScoreRecord, Vault
+from node.votes import Votes
+from node.worker import Worker
+
+FETCH_SECONDS = 20.0  # that one delta may take to arrive
+
+log = logging.getLogger("strata.node.validator")
+
+
+class ValidatorStore(Blobs, Protocol):
+    """What a validator needs of IPFS."""
+
+    def put(self, data: bytes) -> bytes: ...
+    def pin(self, digest: bytes, timeout: float) -> None: ...
+
+
+@dataclass(frozen=True)
+class ValidatorParts:
+    """What a validator works with."""
+
+    chain: ValidatorChain
+    store: ValidatorStore
+    texts: Texts
+    judge: Judge
+    heads: HeadBuilder
+    vault: Vault
+    votes: Votes | None = None
+
+
+class Validator(Worker):
+    """One validator's work on one model."""
+
+    def __init__(self, runtime: Runtime, parts: ValidatorParts, model: ModelInfo) -> None:
+        super().__init__(runtime, parts.chain, model)
+        self.parts = parts
+        self.address = parts.chain.address
+        self._frozen: tuple[tuple[int, int], list[tuple[str, int]]] = ((0, 0), [])
+        self._payloads: dict[bytes, bytes] = {}  # of this round's deltas, by digest
+        self._on_chain: dict[str, bytes] = {}  # what was seen done -> evaluation seed of the round
+        self.handlers = {
+            Action.JUDGE: self.judge,
+            Action.COMMIT_SCORES: self.commit_scores,
+            Action.REVEAL_SCORES: self.reveal_scores,
+            Action.BUILD_HEAD: self.build_head,
+            Action.COMMIT_HEAD: self.commit_head,
+            Action.REVEAL_HEAD: self.reveal_head,
+        }
+
+    def step(self) -> bool:
+        """Vote on new datasets, then see to the round."""
+        if self.parts.votes is not None and self.parts.votes.due():
+            self.parts.votes.vote(self.model, self.event)
+        return super().step()
+
+    def decide(self, view: RoundInfo | None) -> Action:
+        """The pure decision on what the chain and our journal say."""
+        nothing = ValidatorRecords(False, False, False, False, False, False, False)
+        if view is None:
+            return next_validator_action(None, nothing, self.auto_open)
+        if view.ended:
+            ended = replace(nothing, finished=self.finished >= view.round)
+            return next_validator_action(view, ended, self.auto_open)
+        if view.phase < Phase.SCORE or not self._is_frozen(view):
+            return Action.WAIT
+        mine = ValidatorRecords(
+            frozen=True,
+            scores_sealed=self._scores(view) is not None,
+            scores_committed=self._has_committed(view, "score"),
+            scores_revealed=view.phase >= Phase.SCORE_REVEAL and self._has_revealed_scores(view),
+            head_sealed=self._head(view) is not None,
+            head_committed=view.phase >= Phase.ATTEST and self._has_committed(view, "head"),
+            head_revealed=view.phase >= Phase.ATTEST_REVEAL and self._has_revealed_head(view),
+        )
+        return next_validator_action(view, mine, self.auto_open)
+
+    # SCORE ------------------------------------------------------------------------------------------------------------
+
+    def judge(self, view: RoundInfo) -> None:
+        """Fetch all deltas, measure them on the text that the evaluation seed picks, write scores to the journal."""
+        chain = self.parts.chain
+        submissions = chain.submissions(self.model.id, view.round)
+        model = chain.model(self.model.id)
+        datasets = usable(chain.datasets(model.id), view.open_block)
+        hands = deal(datasets, view, chain.round_miners(model.id, view.round))
+        order = self._commit_order(view)
+        job = JudgeJob(
+            model=model,
+            round=view.round,
+            validator=self.address,
+            base_head=view.base_head,
+            seed=view.seed,
+            evaluation_seed=view.evaluation_seed,
+            submissions=tuple(submissions),
+            payloads=tuple(
+                self._payload(model, view, s, assigned_datasets(hands.get(s.miner, []))) for s in submissions
+            ),
+            assigned=tuple(self.parts.texts.training(datasets, hands.get(s.miner, [])) for s in submissions),
+            committed=tuple(order.get(s.miner, len(order) + s.index) for s in submissions),
+            heldout=self.parts.texts.heldout(datasets),
+            general=self._general(model, view),
+        )
+        with self.runtime.compute:
+            if not self.still(view, Phase.SCORE):
+                return
+            verdict = self.parts.judge.judge(job)
+        report = self.parts.store.put(verdict.report)
+        record = ScoreRecord(
+            model=model.id,
+            round=view.round,
+            seed=view.evaluation_seed,
+            scores=verdict.scores,
+            reasons=tuple(int(reason) for reason in verdict.reasons),
+            report=report,
+            salt=new_salt(),
+        )
+        self.parts.vault.keep(record)
+        self.event("scored", view.round, report=report, **verdict.summary)
+
+    def _payload(
+        self, model: ModelInfo, view: RoundInfo, submission: SubmissionInfo, wanted: list[int]
+    ) -> bytes | ScoreReason:
+        """A delta's bytes, or why it is refused before it is read."""
+        genesis = self.parts.judge.genesis(model)
+        if submission.base_head != view.base_head or submission.kind.name not in genesis.kinds:
+            allowed = submission.kind == DeltaKind.TRAIN and not model.parent_id
+            if submission.base_head != view.base_head or not allowed:
+                return ScoreReason.BAD_FORM
+        if list(submission.dataset_ids) != wanted:
+            return ScoreReason.NOT_ASSIGNED
+        try:
+            return self._fetch(model, submission.digest)
+        except NotFound as error:
+            log.warning("%s: round %d: %s: %s", model.name, view.round, submission.miner, error)
+            return ScoreReason.UNAVAILABLE
+        except (TooLarge, DigestMismatch) as error:
+            log.warning("%s: round %d: %s: %s", model.name, view.round, submission.miner, error)
+            return ScoreReason.BAD_FORM
+
+    def _fetch(self, model: ModelInfo, digest: bytes) -> bytes:
+        if digest not in self._payloads:
+            most = self.parts.judge.max_payload_bytes(model)
+            seconds = min(FETCH_SECONDS, self.runtime.config.fetch_seconds)
+            self._payloads[digest] = self.parts.store.get(digest, most, seconds)
+        return self._payloads[digest]
+
+    def _commit_order(self, view: RoundInfo) -> dict[str, int]:
+        """Who committed when: of two deltas alike, the later is the copy."""
+        events = self.parts.chain.events(
+            "Rounds", "DeltaCommitted", from_block=view.open_block, modelId=self.model.id, round=view.round
+        )
+        return {event.args["miner"]: place for place, event in enumerate(events)}
+
+    def _general(self, model: ModelInfo, view: RoundInfo) -> tuple[str, ...]:
+        """Held-out text of the parent's datasets: what the model must not forget."""
+        if not model.parent_id:
+            return ()
+        return self.parts.texts.heldout(usable(self.parts.chain.datasets(model.parent_id), view.open_block))
+
+    def commit_scores(self, view: RoundInfo) -> None:
+        """Bind ourselves to the scores."""
+        record, chain = self._scores(view), self.parts.chain
+        if record is None or not self.still(view, Phase.SCORE):
+            return
+        commitment = score_commitment(
+            chain.chain_id, chain.contract_address("Rounds"), self.model.id, view.round, self.address,
+            record.scores, record.reasons, record.report, record.salt,
+        )  # fmt: skip
+        receipt = chain.commit_scores(self.model.id, view.round, commitment)
+        self.event("scores_committed", view.round, tx=receipt.tx)
+
+    # SCORE_REVEAL -----------------------------------------------------------------------------------------------------
+
+    def reveal_scores(self, view: RoundInfo) -> None:
+        """Show the scores."""
+        record = self._scores(view)
+        if record is None or not self.still(view, Phase.SCORE_REVEAL):
+            return
+        reasons = [ScoreReason(reason) for reason in record.reasons]
+        receipt = self.parts.chain.reveal_scores(
+            self.model.id, view.round, record.scores, reasons, record.report, record.salt
+        )
+        self.event("scores_revealed", view.round, scores=list(record.scores), report=record.report, tx=receipt.tx)
+
+    # ATTEST -----------------------------------------------------------------------------------------------------------
+
+    def build_head(self, view: RoundInfo) -> None:
+        """Compute the next head from the accepted deltas and the chain's weights; everybody gets the same bytes."""
+        model = self.parts.chain.model(self.model.id)
+        accepted = [s for s in self.parts.chain.submissions(model.id, view.round) if s.weight_q16 > 0]
+        with self.runtime.compute:
+            head = self.parts.heads.next_head(model, view.base_head, view.round, accepted)
+        for submission in accepted:
+            self.parts.store.pin(submission.digest, self.runtime.config.fetch_seconds)
+        self.parts.vault.keep(HeadRecord(model.id, view.round, view.evaluation_seed, head, new_salt()))
+        log.info("%s: round %d: %d deltas make the head %s", model.name, view.round, len(accepted), head.hex()[:12])
+
+    def commit_head(self, view: RoundInfo) -> None:
+        """Bind ourselves to the head."""
+        record, chain = self._head(view), self.parts.chain
+        if record is None or not self.still(view, Phase.ATTEST):
+            return
+        commitment = head_commitment(
+            chain.chain_id, chain.contract_address("Rounds"), self.model.id, view.round, self.address, record.head,
+            record.salt,
+        )  # fmt: skip
+        receipt = chain.commit_head(self.model.id, view.round, commitment)
+        self.event("head_committed", view.round, tx=receipt.tx)
+
+    # ATTEST_REVEAL ----------------------------------------------------------------------------------------------------
+
+    def reveal_head(self, view: RoundInfo) -> None:
+        """Attest the head."""
+        record = self._head(view)
+        if record is None or not self.still(view, Phase.ATTEST_REVEAL):
+            return
+        receipt = self.parts.chain.reveal_head(self.model.id, view.round, record.head, record.salt)
+        self.event("head_attested", view.round, head=record.head, tx=receipt.tx)
+
+    # after ------------------------------------------------------------------------------------------------------------
+
+    def after_round(self, view: RoundInfo, model: ModelInfo) -> None:
+        """Take the new head over; come back where the freeze left us out."""
+        self._payloads.clear()
+        self.parts.vault.forget(model.id, view.round - 1)
+        with self.runtime.compute:
+            self.parts.heads.advance(model)
+
+    # small things -----------------------------------------------------------------------------------------------------
+
+    def _is_frozen(self, view: RoundInfo) -> bool:
+        key = (view.round, view.open_block)
+        if self._frozen[0] != key:
+            self._frozen = (key, self.parts.chain.round_validators(self.model.id, view.round))
+        return any(address == self.address and stake > 0 for address, stake in self._frozen[1])
+
+    def _scores(self, view: RoundInfo) -> ScoreRecord | None:
+        return self.parts.vault.find(ScoreRecord, self.model.id, view.round, view.evaluation_seed)
+
+    def _head(self, view: RoundInfo) -> HeadRecord | None:
+        return self.parts.vault.find(HeadRecord, self.model.id, view.round, view.evaluation_seed)
+
+    def _once(self, what: str, view: RoundInfo, found: bool) -> bool:
+        """Remember what can't be undone, so that the chain is not asked for it again."""
+        if found and view.evaluation_seed != ZERO_DIGEST:
+            self._on_chain[what] = view.evaluation_seed
+        return found
+
+    def _known(self, what: str, view: RoundInfo) -> bool:
+        return view.evaluation_seed != ZERO_DIGEST and self._on_chain.get(what) == view.evaluation_seed
+
+    def _has_committed(self, view: RoundInfo, what: str) -> bool:
+        if self._known("commit " + what, view):
+            return True
+        found = self.parts.chain.committed(self.model.id, view.round, self.address)
+        return self._once("commit " + what, view, (found.score if what == "score" else found.head) != ZERO_DIGEST)
+
+    def _has_revealed_scores(self, view: RoundInfo) -> bool:
+        if self._known("scores", view):
+            return True
+        found = self.parts.chain.scores_of(self.model.id, view.round, self.address)
+        return self._once("scores", view, len(found.scores) > 0)
+
+    def _has_revealed_head(self, view: RoundInfo) -> bool:
+        if self._known("head", view):
+            return True
+        return self._once(
+            "head", view, self.parts.chain.head_of(self.model.id, view.round, self.address) != ZERO_DIGEST
+        )

@@ -1,0 +1,149 @@
+"""One model's rounds in one thread: look at the chain, decide, act, again. What miners and validators share."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from client.errors import ChainError, ChainUnavailable, ManifestError, Reverted, StorageError, StrataError
+from client.types import ModelInfo, RoundInfo
+from contracts.enums import Phase
+from node.decisions import Action, tick_delay
+from node.interfaces import WorkerChain
+from node.runtime import Runtime
+
+TICK_SPREAD_SECONDS = 2.0  # over which the nodes that may tick are spread
+BACKOFF_FIRST_SECONDS = 0.5
+BACKOFF_MOST_SECONDS = 10.0
+
+log = logging.getLogger("strata.node.worker")
+
+
+class Worker:
+    """The loop. A role gives ``decide`` and one handler per action."""
+
+    def __init__(self, runtime: Runtime, chain: WorkerChain, model: ModelInfo) -> None:
+        self.runtime, self.chain, self.model = runtime, chain, model
+        self.auto_open = runtime.config.auto_open
+        self.view: RoundInfo | None = None  # the round as last seen
+        self.finished = 0  # last round that was tidied up
+        self.handlers: dict[Action, Callable[[RoundInfo], None]] = {}
+        self._tick_at: tuple[tuple[int, Action], float] | None = None
+        self._backoff = BACKOFF_FIRST_SECONDS
+
+    def run(self) -> None:
+        """Work until the runtime stops."""
+        while not self.runtime.stop.is_set():
+            pause = self.runtime.config.poll_seconds
+            try:
+                acted = self.step()
+                self._backoff = BACKOFF_FIRST_SECONDS
+                pause = 0.0 if acted else pause
+            except ChainUnavailable as error:
+                pause = self._back_off("waiting_chain", error)
+            except Reverted as error:
+                log.info("%s: the chain refused: %s", self.model.name, error)
+                self.event("refused", error=error.name, message=str(error))
+            except (StorageError, ManifestError, ChainError) as error:
+                pause = self._back_off("error", error)
+            self.runtime.sleep(pause)
+
+    def step(self) -> bool:
+        """Look once and do the one thing to do; true when something was done."""
+        number = self._number()
+        if self.view is not None and self.view.round != number > 0 and self.finished < self.view.round:
+            self.finish(self.chain.round(self.model.id, self.view.round))  # it ended and the next opened between looks
+        view = self.chain.round(self.model.id, number) if number else None
+        self._note(view)
+        action = self.decide(view)
+        self.runtime.status.update_model(self.model.name, action=str(action))
+        if action is Action.WAIT:
+            return False
+        if action in (Action.OPEN, Action.SETTLE):
+            return self._tick(number, action)
+        assert view is not None, f"{action} needs a round"
+        if action is Action.FINISH:
+            self.finish(view)
+        else:
+            self.handlers[action](view)
+        return True
+
+    def _number(self) -> int:
+        """The model's last round; a live one is still the last, which spares a call."""
+        if self.view is not None and not self.view.ended:
+            return self.view.round
+        return self.chain.current(self.model.id)
+
+    def decide(self, view: RoundInfo | None) -> Action:
+        """What to do about ``view``."""
+        raise NotImplementedError
+
+    def finish(self, view: RoundInfo) -> None:
+        """Say how the round ended, let the role tidy up; never twice."""
+        if self.finished >= view.round:
+            return
+        model = self.chain.model(self.model.id)
+        self.after_round(view, model)
+        self.model = model
+        self.finished = view.round
+        if view.phase == Phase.VOID:
+            self.event("round_void", view.round, reason=view.void_reason.name)
+        else:
+            self.event("round_final", view.round, head=view.head.hex(), changed=view.head != view.base_head)
+
+    def after_round(self, view: RoundInfo, model: ModelInfo) -> None:
+        """What the role does when a round is over; ``model`` is as the chain has it now."""
+
+    def still(self, view: RoundInfo, *phases: Phase) -> bool:
+        """Whether the round is in one of these phases now: asked again right before anything is sent."""
+        now = self.chain.round(self.model.id, view.round)
+        if now.phase in phases:
+            return True
+        log.info("%s: round %d is in %s by now, too late", self.model.name, view.round, now.phase.name)
+        return False
+
+    def block_now(self) -> int | None:
+        """The newest block's number; None while the chain does not answer."""
+        try:
+            return self.chain.block_number()
+        except ChainUnavailable:
+            return None
+
+    def event(self, event: str, round_number: int | None = None, **values: Any) -> None:
+        """Write an event of this model."""
+        number = round_number if round_number is not None else (self.view.round if self.view else None)
+        self.runtime.events.write(event, self.model.name, number, **values)
+
+    def _note(self, view: RoundInfo | None) -> None:
+        before, self.view = self.view, view
+        if view is None or (before is not None and (before.round, before.phase) == (view.round, view.phase)):
+            return
+        self.event("phase", phase=view.phase.name, phase_end=view.phase_end, commits=view.commits, reveals=view.reveals)
+        self.runtime.status.update_model(
+            self.model.name, round=view.round, phase=view.phase.name, phase_end=view.phase_end, head=view.base_head
+        )
+
+    def _tick(self, number: int, action: Action) -> bool:
+        """Tick when our turn has come and still nobody has; the caller has just read the round."""
+        key, now = (number, action), time.monotonic()
+        if self._tick_at is None or self._tick_at[0] != key:
+            wait = tick_delay(self.chain.address, self.model.id, number, TICK_SPREAD_SECONDS)
+            self._tick_at = (key, now + wait)
+        if now < self._tick_at[1]:
+            return False
+        self._tick_at = (key, now + TICK_SPREAD_SECONDS)
+        try:
+            self.chain.tick(self.model.id)
+        except Reverted as error:  # somebody was quicker, or there is nobody to open a round for
+            log.debug("%s: tick refused: %s", self.model.name, error)
+            return False
+        return True
+
+    def _back_off(self, event: str, error: StrataError) -> float:
+        """Log, and say how many seconds to wait: doubled each time in a row."""
+        pause, self._backoff = self._backoff, min(self._backoff * 2, BACKOFF_MOST_SECONDS)
+        log.warning("%s: %s; again in %.1f s", self.model.name, error, pause)
+        self.event(event, message=str(error), error=type(error).__name__, seconds=pause)
+        return pause
