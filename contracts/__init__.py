@@ -1,7 +1,7 @@
 """The protocol: contract sources, their compiled artifacts, and the same arithmetic in Python.
 
-``load_artifact`` gives a contract's ABI and bytecode (no compiler needed); ``compile`` makes the artifacts; ``reference``
-is the arithmetic; ``enums`` has the numbered words.
+``load_artifact`` gives a contract's ABI and bytecode (no compiler needed); ``compile`` makes the artifacts;
+``reference`` is the arithmetic; ``enums`` has the numbered words.
 """
 
 from contracts.artifact import CONTRACTS, Artifact, ArtifactMissing, load_artifact

@@ -1,8 +1,8 @@
 """Compile the contracts: ``python -m contracts.compile [--check]``.
 
-Writes one artifact per contract in ``contracts/artifacts``. They are committed, so running Strata needs no compiler. A native
-``solc`` of the right version on PATH is used where there is one, else the JavaScript build from ``node_modules`` behind
-``solc.cjs``; both give the same bytes.
+Writes one artifact per contract in ``contracts/artifacts``. They are committed, so running Strata needs no compiler.
+A native ``solc`` of the right version on PATH is used where there is one, else the JavaScript build from
+``node_modules`` behind ``solc.cjs``; both give the same bytes.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def compile_sources(entries: dict[str, str], root: Path = ROOT) -> dict[str, dic
     try:
         answer = compile_standard(request, solc_binary=find_solc())
     except SolcError as error:
-        raise CompileFailed(str(error)) from error
+        raise CompileFailed(error.message) from error
     return {
         contract: _artifact(contract, entry, answer["contracts"][entry][contract], root)
         for contract, entry in sorted(entries.items())
