@@ -72,7 +72,7 @@ class Sender:
         return self._await(call, gas, entry)
 
     def send_all(self, calls: Sequence[Call]) -> list[dict[str, Any]]:
-        """Sends calls with fixed gas one behind the other, unchecked, then waits for all: for deployments and faucets."""
+        """Sends calls with fixed gas, one behind the other, unchecked, then waits for all: for deployments, faucets."""
         with self._lock, self._journal.lock():
             self._recover()
             entries = []

@@ -1,4 +1,4 @@
-"""Puts a network's contracts on a chain and wires them; the wiring can be done once, after which nobody owns anything."""
+"""Puts a network's contracts on a chain and wires them; wiring can be done once, after which nobody owns anything."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def deploy(
 
 def created_address(sender: str, nonce: int) -> str:
     """Where a contract that ``sender`` creates with ``nonce`` will be."""
-    import rlp
+    import rlp  # type: ignore[import-untyped]
     from eth_utils.crypto import keccak
 
     from client.chain_abi import checksum

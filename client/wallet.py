@@ -40,12 +40,12 @@ class Wallets:
         """Makes a new key. ``light`` takes a weak key derivation (fast, for tests and devnets)."""
         from eth_account import Account
 
-        self._refuse_existing(name)
+        self.refuse_existing(name)
         return self._write(name, bytes(Account.create().key), passphrase, light)
 
     def import_key(self, name: str, key: bytes | str, passphrase: str, light: bool = False) -> WalletInfo:
         """Keeps a private key: 32 bytes, or their hex text with or without ``0x``."""
-        self._refuse_existing(name)
+        self.refuse_existing(name)
         return self._write(name, _parse_key(key), passphrase, light)
 
     def import_mnemonic(
@@ -55,7 +55,7 @@ class Wallets:
         from eth_account import Account
         from eth_utils.exceptions import ValidationError
 
-        self._refuse_existing(name)
+        self.refuse_existing(name)
         Account.enable_unaudited_hdwallet_features()
         try:
             account = Account.from_mnemonic(" ".join(mnemonic.split()), account_path=path)
@@ -65,7 +65,7 @@ class Wallets:
 
     def import_keystore(self, name: str, keystore: Mapping[str, Any], passphrase: str) -> WalletInfo:
         """Keeps a keystore v3 made elsewhere, after opening it once."""
-        self._refuse_existing(name)
+        self.refuse_existing(name)
         account = _decrypt(dict(keystore), passphrase, "the given keystore")
         data = {**keystore, "address": account.address.lower().removeprefix("0x")}
         self._store(name, data)
@@ -104,7 +104,8 @@ class Wallets:
             )
         return path
 
-    def _refuse_existing(self, name: str) -> None:
+    def refuse_existing(self, name: str) -> None:
+        """Raises ``WalletExists`` before anybody is asked for a passphrase."""
         if self.path(name).exists():
             raise WalletExists(
                 f"A wallet {name!r} exists in {self.folder}; it was left as it is. "

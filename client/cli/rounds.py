@@ -1,0 +1,95 @@
+"""``strata rounds``: where the models' rounds stand."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from client.cid import cid_of
+from client.cli.context import CsvOption, JsonOption, PassphraseOption, WalletOption, chain, open_account, settings
+from client.cli.groups import group
+from client.cli.output import Column, say, short, show, show_json, tokens
+from contracts.enums import VoidReason
+
+app = group("Where the models' rounds stand: phase, blocks left, commits, reveals, votes, head. `open` starts one.")
+
+
+@app.command("show")
+def show_rounds(
+    model: Annotated[
+        str | None, typer.Argument(help="A model's name or number; else every model's last round.")
+    ] = None,
+    last: Annotated[int, typer.Option(min=1, max=1000, help="How many rounds of the model.")] = 10,
+    as_json: JsonOption = False,
+    as_csv: CsvOption = False,
+) -> None:
+    """Show a model's rounds, or the last round of every model.
+
+    Example: strata rounds law --last 3
+    """
+    from client.queries import round_states, void_words
+
+    rows: list[dict[str, Any]] = []
+    for state in round_states(chain(settings()), model, last):
+        info = state.info
+        rows.append(
+            {
+                "model": state.model.name,
+                "model_id": info.model_id,
+                "round": info.round,
+                "phase": info.phase.name,
+                "blocks_left": state.blocks_left,
+                "miners": info.miner_count,
+                "commits": info.commits,
+                "reveals": info.reveals,
+                "frozen_stake_wei": info.frozen_stake,
+                "scores_revealed_percent": state.percent(info.scores_revealed_stake),
+                "heads_revealed_percent": state.percent(info.heads_revealed_stake),
+                "open_block": info.open_block,
+                "head_cid": cid_of(info.head) if any(info.head) else None,
+                "settled": info.settled,
+                "void_reason": None if info.void_reason == VoidReason.NONE else info.void_reason.name,
+                "note": void_words(info.void_reason) if info.void_reason else state.note,
+            }
+        )
+    columns = [
+        Column("model", "Model"),
+        Column("round", "Round", justify="right"),
+        Column("phase", "Phase"),
+        Column("blocks_left", "Blocks left", lambda v: "" if v is None else str(v), "right"),
+        Column("miners", "Miners", justify="right"),
+        Column("commits", "Commits", justify="right"),
+        Column("reveals", "Reveals", justify="right"),
+        Column("frozen_stake_wei", "Stake", tokens, "right"),
+        Column("scores_revealed_percent", "Scored", lambda v: f"{v} %", "right"),
+        Column("heads_revealed_percent", "Attested", lambda v: f"{v} %", "right"),
+        Column("head_cid", "Head", short),
+        Column("note", "Note"),
+    ]
+    empty = "No round yet. Open one: strata rounds open MODEL"
+    show(rows, columns, as_json=as_json, as_csv=as_csv, empty=empty)
+
+
+@app.command("open")
+def open_round(
+    model: Annotated[str, typer.Argument(help="A model's name or number.")],
+    wallet: WalletOption = None,
+    passphrase_file: PassphraseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Open the model's next round, or move the present one on (anyone may).
+
+    Example: strata rounds open law --wallet alice
+    """
+    chosen = settings(wallet_name=wallet, wallet_passphrase_file=passphrase_file)
+    link = chain(chosen, open_account(chosen))
+    found = link.model(model)
+    receipt = link.tick(found.id)
+    number = link.current(found.id)
+    phase = link.round(found.id, number).phase.name if number else "NONE"
+    opened = any(event.name == "RoundOpened" for event in receipt.events)
+    if as_json:
+        show_json({"model": found.name, "round": number, "phase": phase, "opened": opened, "tx": receipt.tx})
+    else:
+        say(f"{found.name}: round {number} is {'open, ' if opened else ''}in phase {phase} (0x{receipt.tx.hex()})")
