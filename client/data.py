@@ -109,11 +109,13 @@ def submit_text(
     language: str = "en",
     source: str = "",
     progress: Progress | None = None,
+    approve: Callable[[Prepared], None] | None = None,
     work_folder: Path | None = None,
 ) -> SubmitResult:
     """Prepare, upload and register a text for a model; raises DataError's kinds and leaves nothing half-done.
 
-    Run again after an interruption: what is uploaded is found again, what is registered raises AlreadySubmitted.
+    ``approve`` sees the dataset before anything leaves the machine, and stops the submission by raising. Run
+    again after an interruption: what is uploaded is found again, what is registered raises AlreadySubmitted.
     """
     report = progress or _silent
     target = chain.model(model)
@@ -121,6 +123,8 @@ def submit_text(
     with tempfile.TemporaryDirectory(prefix="strata-data-", dir=work_folder) as folder:
         prepared = prepare_text(path, about, Path(folder), report)
         refuse_submitted(chain, store, target.id, prepared)
+        if approve:
+            approve(prepared)
         upload(store, prepared, report)
         report("register", 0, 1)
         info = _register(chain, target.id, prepared)

@@ -1,0 +1,261 @@
+"""``strata data``: submit text, list datasets, look into one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from client.cli.context import (
+    CsvOption,
+    JsonOption,
+    PassphraseOption,
+    WalletOption,
+    chain,
+    open_account,
+    settings,
+)
+from client.cli.groups import plain_group
+from client.cli.output import Column, console, say, short, show, show_json, text, warn
+from client.errors import ConfigError, StorageError
+
+if TYPE_CHECKING:
+    from client.data import Prepared, SubmitResult
+    from client.manifests import Dataset
+    from client.settings import Settings
+    from client.storage import IpfsStore
+    from client.types import DatasetInfo
+
+app = plain_group("Submit text to train on, list datasets, look into one.")
+
+_STAGES = {
+    "read": "Reading and cleaning",
+    "cluster": "Finding near-duplicates",
+    "shard": "Cutting into shards",
+    "upload": "Uploading to IPFS",
+    "register": "Registering on chain",
+}
+
+
+@app.command()
+def submit(
+    file: Annotated[Path, typer.Argument(help="A .txt, .jsonl or .json file, or a folder of such.")],
+    model: Annotated[str, typer.Option("--model", help="The model that is to learn from it (name or number).")],
+    licence: Annotated[str, typer.Option("--licence", help="Under which licence, as an SPDX identifier.")],
+    field: Annotated[str, typer.Option("--field", help="Its field; else the model's.")] = "",
+    name: Annotated[str, typer.Option("--name", help="What to call it; else the file's name.")] = "",
+    language: Annotated[str, typer.Option("--language", help="Its language, as in ISO 639.")] = "en",
+    source: Annotated[str, typer.Option("--source", help="Where the text comes from.")] = "",
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask before it is published.")] = False,
+    wallet: WalletOption = None,
+    passphrase_file: PassphraseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Clean a text, mask personal data, drop duplicates, split, publish on IPFS, register on chain.
+
+    What is published can be copied by anybody and not be taken back. Interrupted? Just run it again.
+
+    Example: strata data submit laws.txt --model law --licence CC0-1.0 --wallet alice
+    """
+    from client.data import submit_text
+
+    if not licence.strip():
+        raise ConfigError("Say under which licence the text is, like --licence CC0-1.0")
+    chosen = settings(wallet_name=wallet, wallet_passphrase_file=passphrase_file)
+    link = chain(chosen, open_account(chosen))
+    with _progress(quiet=as_json) as (advance, pause):
+        result = submit_text(
+            link,
+            _store(chosen),
+            file,
+            model,
+            licence.strip(),
+            name=name,
+            field=field,
+            language=language,
+            source=source,
+            progress=advance,
+            approve=None if yes else lambda prepared: _ask(prepared, model, pause),
+        )
+    if as_json:
+        show_json(_submitted(result))
+        return
+    manifest = result.manifest
+    say(f"Dataset {result.dataset_id} is registered for {model}: {_amounts(manifest, result.characters)}.")
+    say(f"Its manifest: {result.cid}")
+    say(f"Validators vote on it; see `strata data show {result.dataset_id}`.")
+
+
+@app.command("list")
+def list_(
+    model: Annotated[str | None, typer.Option("--model", help="Only of this model (name or number).")] = None,
+    as_json: JsonOption = False,
+    as_csv: CsvOption = False,
+) -> None:
+    """List the registered datasets.
+
+    Example: strata data list --model law
+    """
+    link = chain(settings())
+    names = {found.id: found.name for found in link.models()}
+    wanted = None if model is None else link.model(model).id
+    rows = [_facts(info, names) for info in link.datasets(wanted)]
+    columns = [
+        Column("id", "Id", justify="right"),
+        Column("model", "Model"),
+        Column("status", "Status"),
+        Column("owner", "Owner", short),
+        Column("licence", "Licence"),
+        Column("bytes", "Size", _size, "right"),
+        Column("shards", "Shards", justify="right"),
+        Column("heldout", "Held out", justify="right"),
+        Column("cid", "Manifest", short),
+    ]
+    show(rows, columns, as_json=as_json, as_csv=as_csv, empty="No dataset yet. Submit one: strata data submit FILE")
+
+
+@app.command("show")
+def show_dataset(
+    dataset: Annotated[int, typer.Argument(help="A dataset's number, see `strata data list`.", min=1)],
+    shard: Annotated[int | None, typer.Option("--shard", min=0, help="Print the texts of this training shard.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show a dataset: its manifest, its shards, what cleaning removed, where it stands.
+
+    Example: strata data show 1
+    """
+    from client.data import load_dataset, load_shard
+
+    chosen = settings()
+    link, store = chain(chosen), _store(chosen)
+    count = len(link.datasets())
+    if dataset > count:
+        raise ConfigError(f"There is no dataset {dataset}; there are {count}. See `strata data list`.")
+    info = link.dataset(dataset)
+    facts = _facts(info, {found.id: found.name for found in link.models()})
+    try:
+        manifest = load_dataset(store, info.root, chosen.storage.timeout_seconds)
+    except StorageError as error:
+        warn(f"its manifest can't be had now: {error}")
+        manifest = None
+    if shard is not None:
+        if manifest is None or shard >= len(manifest.shards):
+            raise ConfigError(f"Dataset {dataset} has {info.shards} training shards, numbered from 0.")
+        documents = load_shard(store, manifest.shards[shard], chosen.storage.timeout_seconds)
+        show_json(list(documents)) if as_json else say("\n\n---\n\n".join(documents))
+    elif as_json:
+        show_json({**facts, "manifest": None if manifest is None else manifest.to_json()})
+    else:
+        _show_one(facts, manifest)
+
+
+def _show_one(facts: dict[str, Any], manifest: Dataset | None) -> None:
+    rows = [{"key": key.replace("_", " "), "value": value} for key, value in facts.items() if value is not None]
+    if manifest is not None:
+        removed = manifest.removed
+        rows += [
+            {"key": key, "value": value}
+            for key, value in {
+                "name": manifest.name,
+                "field": manifest.field,
+                "language": manifest.language,
+                "source": manifest.source,
+                "near-duplicate clusters": manifest.clusters,
+                "duplicates removed": removed.duplicates,
+                "empty removed": removed.empty,
+                "personal data masked": removed.pii,
+            }.items()
+        ]
+    show(rows, [Column("key", "Dataset"), Column("value", "", text)])
+    if manifest is not None:
+        shards = [("train", number, shard) for number, shard in enumerate(manifest.shards)]
+        shards += [("held out", number, shard) for number, shard in enumerate(manifest.heldout)]
+        listed = [{"side": side, "number": number, **shard.to_json()} for side, number, shard in shards]
+        names = ["side", "number", "documents", "characters", "bytes"]
+        show(listed, [*(Column(name, name.capitalize()) for name in names), Column("digest", "Digest", short)])
+
+
+def _store(chosen: Settings) -> IpfsStore:
+    from client.storage import IpfsStore
+
+    network = chosen.network()
+    if not network.ipfs:
+        raise ConfigError(
+            f"The network {network.name} names no IPFS daemon. Set STRATA_STORAGE_IPFS, like /ip4/127.0.0.1/tcp/5001/http."
+        )
+    return IpfsStore(network.ipfs, chosen.cache_folder())
+
+
+def _facts(info: DatasetInfo, names: dict[int, str]) -> dict[str, Any]:
+    from client.cid import cid_of
+
+    return {
+        "id": info.id,
+        "model": names.get(info.model_id, str(info.model_id)),
+        "status": info.status.name.lower(),
+        "owner": info.owner,
+        "licence": info.licence,
+        "bytes": info.size,
+        "shards": info.shards,
+        "heldout": info.heldout,
+        "cid": cid_of(info.root),
+        "root": info.root,
+        "accepted_block": info.accepted_block or None,
+        "withdrawn_block": info.withdrawn_block or None,
+    }
+
+
+def _submitted(result: SubmitResult) -> dict[str, Any]:
+    facts = _facts(result.info, {})
+    return {**facts, "model": result.model_id, "characters": result.characters, "manifest": result.manifest.to_json()}
+
+
+def _ask(prepared: Prepared, model: str, pause: Callable[[], None]) -> None:
+    pause()
+    removed = prepared.manifest.removed
+    say(f"Ready for {model}: {_amounts(prepared.manifest, prepared.characters)}.")
+    say(
+        f"Removed: {removed.duplicates} duplicates, {removed.empty} empty; masked: {removed.pii} addresses and numbers."
+    )
+    typer.confirm(f"Publish it on IPFS under {prepared.manifest.licence}?", abort=True)
+
+
+def _amounts(manifest: Dataset, characters: int) -> str:
+    return (
+        f"{characters:,} characters, {len(manifest.shards)} shards to train on, {len(manifest.heldout)} held out, "
+        f"{manifest.clusters} clusters"
+    )
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:.1f} MB" if count >= 100_000 else f"{count / 1e3:.1f} kB"
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[tuple[Callable[[str, int, int], None], Callable[[], None]]]:
+    """A bar for each stage (on stderr), and how to stop drawing while somebody is asked."""
+    from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    bars = Progress(
+        TextColumn("{task.description:24}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+        console=console(stderr=True),
+        disable=quiet,
+    )
+    tasks: dict[str, TaskID] = {}
+
+    def advance(stage: str, done: int, total: int) -> None:
+        if stage not in tasks:
+            bars.start()
+            tasks[stage] = bars.add_task(_STAGES.get(stage, stage), total=total)
+        bars.update(tasks[stage], completed=done, total=total)
+
+    try:
+        yield advance, bars.stop
+    finally:
+        bars.stop()
