@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from client.manifests import Genesis
 from client.types import (
+    BlockInfo,
     CommittedInfo,
     DatasetInfo,
     Event,
@@ -36,6 +37,7 @@ class Blocks(Protocol):
     @property
     def chain_id(self) -> int: ...
     def block_number(self) -> int: ...
+    def block(self, number: int | None = None) -> BlockInfo: ...
     def contract_address(self, contract: str) -> str: ...
 
 
@@ -221,4 +223,6 @@ class HeadBuilder(Protocol):
 class Averager(Protocol):
     """A team's all-reduce: the mean over the peers who came, their tokens, and how many they were."""
 
-    def average(self, round_key: str, vector: Vector, tokens: int) -> tuple[Vector, int, int]: ...
+    def average(
+        self, round_key: str, vector: Vector, tokens: int, deadline_seconds: float
+    ) -> tuple[Vector, int, int]: ...

@@ -112,7 +112,7 @@ class Miner(Worker):
             shards=self.parts.texts.training(datasets, hand),
             seed=view.seed,
             miner=self.address,
-            member=self.runtime.config.team.rank if self.member else 0,
+            member=max(1, self.runtime.config.team.rank) if self.member else 0,
         )
         trained = self._compute(view, job)
         if trained is None:
@@ -158,7 +158,8 @@ class Miner(Worker):
         if self.parts.team is None:
             return trained.delta, trained.tokens
         key = f"{self.model.id}-{view.round}-{view.seed.hex()[:16]}"
-        delta, tokens, peers = self.parts.team.average(key, trained.delta, trained.tokens)
+        seconds = self.runtime.config.team.wait_seconds
+        delta, tokens, peers = self.parts.team.average(key, trained.delta, trained.tokens, seconds)
         self.event("averaged", view.round, peers=peers, tokens=tokens)
         return delta, tokens
 

@@ -7,11 +7,13 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Protocol
 
+from client.assignment import SeededRng
 from client.errors import ManifestError
 from client.manifests import MAX_MANIFEST_BYTES, MAX_SHARD_BYTES, Dataset, Shard, ShardText
 from client.types import DatasetInfo
 
 KEPT_SHARDS = 512  # of some 64 KB each
+HELDOUT_SHARDS = 32  # that one round's windows are picked from
 
 
 class Blobs(Protocol):
@@ -66,7 +68,8 @@ class Texts:
         by_id = {info.id: info for info in datasets}
         return tuple(self.shard(self.manifest(by_id[dataset]).shards[index]) for dataset, index in hand)
 
-    def heldout(self, datasets: Sequence[DatasetInfo]) -> tuple[str, ...]:
-        """The documents of all held-out shards, in order of dataset and shard."""
+    def heldout(self, datasets: Sequence[DatasetInfo], seed: bytes) -> tuple[str, ...]:
+        """The documents of those held-out shards that ``seed`` picks, ``HELDOUT_SHARDS`` at most."""
         shards = [shard for info in sorted(datasets, key=lambda d: d.id) for shard in self.manifest(info).heldout]
-        return tuple(document for shard in shards for document in self.shard(shard))
+        picked = SeededRng(seed, "held-out shards").sample(shards, HELDOUT_SHARDS)
+        return tuple(document for shard in picked for document in self.shard(shard))

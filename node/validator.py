@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from client.assignment import assigned_datasets
+from client.assignment import ShardRef, assigned_datasets
 from client.commitments import head_commitment, new_salt, score_commitment
 from client.errors import DigestMismatch, NotFound, TooLarge
 from client.types import ZERO_DIGEST, ModelInfo, RoundInfo, SubmissionInfo
@@ -20,7 +22,12 @@ from node.vault import HeadRecord, ScoreRecord, Vault
 from node.votes import Votes
 from node.worker import Worker
 
-FETCH_SECONDS = 20.0  # that one delta may take to arrive
+FETCH_PART = 0.4  # of what is left of SCORE, for deltas to arrive
+FETCH_LEAST_SECONDS = 2.0
+FETCH_THREADS = 8
+BLOCKS_LOOKED_BACK = 10  # to see how fast blocks come
+
+Hands = dict[str, list[ShardRef]]
 
 log = logging.getLogger("strata.node.validator")
 
@@ -109,12 +116,10 @@ class Validator(Worker):
             seed=view.seed,
             evaluation_seed=view.evaluation_seed,
             submissions=tuple(submissions),
-            payloads=tuple(
-                self._payload(model, view, s, assigned_datasets(hands.get(s.miner, []))) for s in submissions
-            ),
-            assigned=tuple(self.parts.texts.training(datasets, hands.get(s.miner, [])) for s in submissions),
+            payloads=self._payloads_of(model, view, submissions, hands),
+            assigned=tuple(self.parts.texts.training(datasets, hands[s.miner]) for s in submissions),
             committed=tuple(order.get(s.miner, len(order) + s.index) for s in submissions),
-            heldout=self.parts.texts.heldout(datasets),
+            heldout=self.parts.texts.heldout(datasets, view.evaluation_seed),
             general=self._general(model, view),
         )
         with self.runtime.compute:
@@ -134,19 +139,37 @@ class Validator(Worker):
         self.parts.vault.keep(record)
         self.event("scored", view.round, report=report, **verdict.summary)
 
+    def _payloads_of(
+        self, model: ModelInfo, view: RoundInfo, submissions: Sequence[SubmissionInfo], hands: Hands
+    ) -> tuple[bytes | ScoreReason, ...]:
+        """All deltas' bytes, fetched side by side, so that one that nobody gives costs the deadline once."""
+        seconds = self._fetch_seconds(view)
+
+        def one(submission: SubmissionInfo) -> bytes | ScoreReason:
+            return self._payload(model, view, submission, assigned_datasets(hands[submission.miner]), seconds)
+
+        with ThreadPoolExecutor(FETCH_THREADS) as pool:
+            return tuple(pool.map(one, submissions))
+
+    def _fetch_seconds(self, view: RoundInfo) -> float:
+        """How long a fetch may take: a part of what is left of SCORE, since judging takes time too."""
+        now = self.parts.chain.block()
+        before = self.parts.chain.block(max(1, now.number - BLOCKS_LOOKED_BACK))
+        block_seconds = (now.timestamp - before.timestamp) / max(1, now.number - before.number)
+        left = max(0, view.phase_end - now.number) * block_seconds
+        return max(FETCH_LEAST_SECONDS, min(self.runtime.config.fetch_seconds, FETCH_PART * left))
+
     def _payload(
-        self, model: ModelInfo, view: RoundInfo, submission: SubmissionInfo, wanted: list[int]
+        self, model: ModelInfo, view: RoundInfo, submission: SubmissionInfo, wanted: list[int], seconds: float
     ) -> bytes | ScoreReason:
         """A delta's bytes, or why it is refused before it is read."""
-        genesis = self.parts.judge.genesis(model)
-        if submission.base_head != view.base_head or submission.kind.name not in genesis.kinds:
-            allowed = submission.kind == DeltaKind.TRAIN and not model.parent_id
-            if submission.base_head != view.base_head or not allowed:
-                return ScoreReason.BAD_FORM
+        kinds = (*self.parts.judge.genesis(model).kinds, *(() if model.parent_id else (DeltaKind.TRAIN.name,)))
+        if submission.base_head != view.base_head or submission.kind.name not in kinds:
+            return ScoreReason.BAD_FORM
         if list(submission.dataset_ids) != wanted:
             return ScoreReason.NOT_ASSIGNED
         try:
-            return self._fetch(model, submission.digest)
+            return self._fetch(model, submission.digest, seconds)
         except NotFound as error:
             log.warning("%s: round %d: %s: %s", model.name, view.round, submission.miner, error)
             return ScoreReason.UNAVAILABLE
@@ -154,12 +177,12 @@ class Validator(Worker):
             log.warning("%s: round %d: %s: %s", model.name, view.round, submission.miner, error)
             return ScoreReason.BAD_FORM
 
-    def _fetch(self, model: ModelInfo, digest: bytes) -> bytes:
-        if digest not in self._payloads:
-            most = self.parts.judge.max_payload_bytes(model)
-            seconds = min(FETCH_SECONDS, self.runtime.config.fetch_seconds)
-            self._payloads[digest] = self.parts.store.get(digest, most, seconds)
-        return self._payloads[digest]
+    def _fetch(self, model: ModelInfo, digest: bytes, seconds: float) -> bytes:
+        known = self._payloads.get(digest)
+        if known is None:
+            known = self.parts.store.get(digest, self.parts.judge.max_payload_bytes(model), seconds)
+            self._payloads[digest] = known
+        return known
 
     def _commit_order(self, view: RoundInfo) -> dict[str, int]:
         """Who committed when: of two deltas alike, the later is the copy."""
@@ -172,7 +195,8 @@ class Validator(Worker):
         """Held-out text of the parent's datasets: what the model must not forget."""
         if not model.parent_id:
             return ()
-        return self.parts.texts.heldout(usable(self.parts.chain.datasets(model.parent_id), view.open_block))
+        datasets = usable(self.parts.chain.datasets(model.parent_id), view.open_block)
+        return self.parts.texts.heldout(datasets, view.evaluation_seed)
 
     def commit_scores(self, view: RoundInfo) -> None:
         """Bind ourselves to the scores."""
@@ -281,6 +305,5 @@ class Validator(Worker):
     def _has_revealed_head(self, view: RoundInfo) -> bool:
         if self._known("head", view):
             return True
-        return self._once(
-            "head", view, self.parts.chain.head_of(self.model.id, view.round, self.address) != ZERO_DIGEST
-        )
+        found = self.parts.chain.head_of(self.model.id, view.round, self.address)
+        return self._once("head", view, found != ZERO_DIGEST)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from client.errors import ChainError, ChainUnavailable, ManifestError, Reverted, StorageError, StrataError
+from client.errors import ChainUnavailable, Reverted, StrataError
 from client.types import ModelInfo, RoundInfo
 from contracts.enums import Phase
 from node.decisions import Action, tick_delay
@@ -46,7 +46,7 @@ class Worker:
             except Reverted as error:
                 log.info("%s: the chain refused: %s", self.model.name, error)
                 self.event("refused", error=error.name, message=str(error))
-            except (StorageError, ManifestError, ChainError) as error:
+            except StrataError as error:  # typed, so foreseen; whatever else goes wrong ends the node
                 pause = self._back_off("error", error)
             self.runtime.sleep(pause)
 

@@ -1,0 +1,141 @@
+"""``strata node``: run a role, look at it, write its first settings."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="node", help="Run a miner, a validator, a server or a gateway.", no_args_is_help=True, add_completion=False,
+    pretty_exceptions_show_locals=False,
+)  # fmt: skip
+
+ROLES = {
+    "miner": "node.roles:run_miner",
+    "validator": "node.roles:run_validator",
+    "bootstrap": "node.roles:run_bootstrap",
+    "server": "node.server:run_server",
+    "gateway": "node.gateway:run_gateway",
+}
+
+Config = Annotated[
+    Path, typer.Option("--config", "-c", envvar="STRATA_NODE_CONFIG", help="node.toml (see `strata node init`).")
+]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", help="A setting, NAME=VALUE; wins over file and environment. Repeatable.")
+]
+
+
+def _run(role: str, path: Path, settings: list[str] | None) -> None:
+    """Load the settings and hand over to the role; a wrong setting is told in one line."""
+    from client.errors import StrataError
+    from node.config import load_config
+    from node.runtime import limit_threads
+
+    try:
+        config = load_config(path, overrides=_pairs(settings or []))
+        limit_threads(config.threads)  # before numpy or torch are imported
+        module, _, function = ROLES[role].partition(":")
+        getattr(importlib.import_module(module), function)(config)
+    except StrataError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from None
+
+
+def _pairs(settings: list[str]) -> dict[str, str]:
+    from client.errors import ConfigError
+
+    for setting in settings:
+        if "=" not in setting:
+            raise ConfigError(f"--set takes NAME=VALUE, not {setting!r}")
+    return {name.strip(): value for name, _, value in (setting.partition("=") for setting in settings)}
+
+
+@app.command()
+def miner(config: Config, set_: Set = None) -> None:
+    """Train models on the text that each round deals, and earn by what it gains."""
+    _run("miner", config, set_)
+
+
+@app.command()
+def validator(config: Config, set_: Set = None) -> None:
+    """Judge what miners trained, attest new heads, vote on data."""
+    _run("validator", config, set_)
+
+
+@app.command()
+def server(config: Config, set_: Set = None) -> None:
+    """Answer questions over the swarm, for tokens."""
+    _run("server", config, set_)
+
+
+@app.command()
+def gateway(config: Config, set_: Set = None) -> None:
+    """Offer the swarm's servers over HTTP, as OpenAI's clients expect it."""
+    _run("gateway", config, set_)
+
+
+@app.command()
+def bootstrap(config: Config, set_: Set = None) -> None:
+    """Be the first peer of the public DHT, by which others find each other."""
+    _run("bootstrap", config, set_)
+
+
+@app.command()
+def status(config: Config, as_json: Annotated[bool, typer.Option("--json", help="The file as it is.")] = False) -> None:
+    """Show what a node does now. Ends with 3 when it does not run."""
+    from client.errors import StrataError
+    from node.config import load_config
+    from node.runtime import read_status
+
+    try:
+        values = read_status(load_config(config).state)
+    except StrataError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from None
+    if as_json:
+        typer.echo(json.dumps(values, indent=2))
+    else:
+        state = f"runs as process {values['pid']}" if values["alive"] else "does not run"
+        typer.echo(f"{values['role']} {values['name']} {state}")
+        for name, model in sorted(values.get("models", {}).items()):
+            typer.echo(
+                f"  {name}: round {model.get('round', '-')} {model.get('phase', '-')}, {model.get('action', '')}"
+            )
+    if not values["alive"]:
+        raise typer.Exit(3)
+
+
+@app.command()
+def init(
+    path: Annotated[Path, typer.Argument(help="The file to write.")] = Path("node.toml"),
+    name: Annotated[str, typer.Option(help="What logs and events call the node.")] = "my-node",
+    wallet: Annotated[str, typer.Option(help="Keystore file.")] = "wallet.json",
+    passphrase_file: Annotated[str, typer.Option(help="File that holds its passphrase.")] = "passphrase",
+    network: Annotated[str, typer.Option(help="network.json of the network to join.")] = "network.json",
+    state: Annotated[str, typer.Option(help="State folder.")] = "state",
+) -> None:
+    """Write a commented node.toml to start from. Never overwrites."""
+    from node.config import template
+
+    text = template(name, state, wallet, passphrase_file, network)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        typer.echo(f"error: {path} is there already; it was left alone", err=True)
+        raise typer.Exit(1) from None
+    except OSError as error:
+        typer.echo(f"error: {path} can't be written: {error.strerror}", err=True)
+        raise typer.Exit(1) from None
+    typer.echo(f"wrote {path}; then: strata node miner --config {path}")
+
+
+if __name__ == "__main__":
+    sys.exit(app())

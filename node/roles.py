@@ -1,0 +1,143 @@
+"""The roles as processes: each opens what it needs, works until it is told to stop, and closes in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+from typing import TYPE_CHECKING
+
+from contracts.enums import Role
+from node.config import NodeConfig
+from node.outfit import (
+    Outfit,
+    in_swarm,
+    keep_announced,
+    opened,
+    read_account,
+    read_network,
+    wait_for_chain,
+    wait_for_models,
+)
+from node.runtime import Runtime, process, run_threads
+
+if TYPE_CHECKING:
+    from client.types import ModelInfo
+    from node.interfaces import Averager, Vector
+    from node.team import Team
+    from node.worker import Worker
+
+
+def run_miner(config: NodeConfig) -> None:
+    """A miner, or a peer of a miner's team."""
+    _run_worker(config, "miner", Role.MINER, _miners)
+
+
+def run_validator(config: NodeConfig) -> None:
+    """A validator."""
+    _run_worker(config, "validator", Role.VALIDATOR, _validators)
+
+
+def run_bootstrap(config: NodeConfig) -> None:
+    """The public DHT's first peer: no wallet, no models."""
+    with process(config, "bootstrap") as runtime:
+        from node.swarm import run_bootstrap as serve
+
+        serve(
+            config.state / "p2p.key",
+            chain_id=read_network(config).chain_id,
+            ready=lambda maddrs: runtime.status.update(maddrs=list(maddrs)),
+            stop=runtime.stop,
+            bootstrap=config.bootstrap,
+            host_maddr=f"/ip4/127.0.0.1/tcp/{config.swarm_port}",
+        )
+
+
+Maker = Callable[[Runtime, Outfit, "list[ModelInfo]", ExitStack], "list[Worker]"]
+
+
+def _run_worker(config: NodeConfig, name: str, role: Role, make: Maker) -> None:
+    account, passphrase = read_account(config)
+    secrets = (passphrase, bytes(account.key).hex())
+    with process(config, name, secrets) as runtime, ExitStack() as stack:
+        outfit = stack.enter_context(opened(runtime, account))
+        wait_for_chain(runtime, outfit.chain)
+        swarm = stack.enter_context(in_swarm(runtime, outfit))
+        models = wait_for_models(runtime, outfit.chain, role)
+        workers = make(runtime, outfit, models, stack)
+        targets: dict[str, Callable[[], None]] = {worker.model.name: worker.run for worker in workers}
+        if swarm is not None:
+            targets["heartbeat"] = partial(keep_announced, runtime, swarm, name, [model.id for model in models])
+        if not runtime.stop.is_set():
+            run_threads(runtime, targets)
+
+
+def _miners(runtime: Runtime, outfit: Outfit, models: list[ModelInfo], stack: ExitStack) -> list[Worker]:
+    from node.heads import Heads
+    from node.learner import Learner, Models
+    from node.miner import Miner, MinerParts
+    from node.residual import Residuals
+    from node.texts import Texts
+    from node.vault import Vault
+
+    config, scratch = runtime.config, runtime.config.state / "scratch"
+    held = Models(outfit.store, outfit.cache, config.fetch_seconds)
+    parts = MinerParts(
+        chain=outfit.chain,
+        store=outfit.store,
+        texts=Texts(outfit.store, config.fetch_seconds),
+        trainer=Learner(held, Heads(outfit.store, scratch, config.fetch_seconds), outfit.store, scratch),
+        vault=Vault(config.state / "journal"),
+        residuals=Residuals(config.state / "residuals"),
+        team=_team(runtime, stack),
+        account=config.team.miner,
+    )
+    return [Miner(runtime, parts, model) for model in models]
+
+
+def _validators(runtime: Runtime, outfit: Outfit, models: list[ModelInfo], stack: ExitStack) -> list[Worker]:
+    from node.heads import Heads
+    from node.judging import Bench
+    from node.learner import Models
+    from node.texts import Texts
+    from node.validator import Validator, ValidatorParts
+    from node.vault import Vault
+    from node.votes import Votes
+
+    config = runtime.config
+    heads = Heads(outfit.store, config.state / "scratch", config.fetch_seconds)
+    texts = Texts(outfit.store, config.fetch_seconds)
+    bench = Bench(Models(outfit.store, outfit.cache, config.fetch_seconds), heads)
+
+    def parts() -> ValidatorParts:
+        votes = Votes(outfit.chain, texts)
+        vault = Vault(config.state / "journal")
+        return ValidatorParts(outfit.chain, outfit.store, texts, bench, heads, vault, votes)
+
+    return [Validator(runtime, parts(), model) for model in models]
+
+
+def _team(runtime: Runtime, stack: ExitStack) -> Averager | None:
+    """The peers that this miner averages with; None for a miner of one."""
+    settings = runtime.config.team
+    if settings.size == 1:
+        return None
+    from node.team import Team, TeamSettings
+
+    leader = settings.role == "leader"
+    wanted = TeamSettings(settings.name, leader, settings.size, settings.peers, settings.allow, settings.port)
+    team = stack.enter_context(Team.start(wanted, runtime.config.state / "team.key"))
+    runtime.status.update(team_peer_id=str(team.peer_id), team_maddrs=[str(maddr) for maddr in team.maddrs])
+    return _TeamAverager(team)
+
+
+class _TeamAverager:
+    """Keeps :class:`node.interfaces.Averager`."""
+
+    def __init__(self, team: Team) -> None:
+        self._team = team
+
+    def average(self, round_key: str, vector: Vector, tokens: int, deadline_seconds: float) -> tuple[Vector, int, int]:
+        """The team's mean, its tokens, and how many peers it came from."""
+        result = self._team.average(vector, round_key, deadline_seconds, tokens)
+        return result.vector, result.tokens, result.peers
