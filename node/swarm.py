@@ -1,10 +1,12 @@
 """The swarm: how nodes find and reach each other, by Hivemind's DHT over libp2p.
 
 Hivemind is imported in ``node/swarm*.py``, ``node/team.py`` and ``node/streaming.py`` only. The DHT runs as a
-``DHTNode`` in a thread of this process with an event loop of its own (not as Hivemind's forked ``DHT`` process: forking a
-process that holds torch, web3 and threads is unsafe and costs memory), beside one ``p2pd`` child that dies with us.
+``DHTNode`` in a thread of this process with an event loop of its own (not as Hivemind's forked ``DHT`` process:
+forking a process that holds torch, web3 and threads is unsafe and costs memory), beside one ``p2pd`` child that dies
+with us.
 
-What the DHT says is a hint. Records are signed by the node's wallet and checked here; what matters is read from the chain.
+What the DHT says is a hint. Records are signed by the node's wallet and checked here; what matters is read from the
+chain.
 """
 
 from __future__ import annotations
@@ -51,6 +53,8 @@ class LoopThread:
         except (concurrent.futures.TimeoutError, TimeoutError) as error:
             future.cancel()
             raise SwarmError(f"no answer from the swarm within {timeout_seconds:g} s") from error
+        except concurrent.futures.CancelledError as error:
+            raise SwarmError("the swarm was closed meanwhile") from error
 
     def close(self) -> None:
         """Cancel what still runs, stop the loop and join the thread."""
@@ -97,8 +101,8 @@ class Swarm:
     ) -> Swarm:
         """Join the network's DHT through the bootstrap peers; without any, begin one.
 
-        ``identity_path`` keeps the peer's key (made when missing). Where no bootstrap peer answers the node starts all the
-        same, alone, and each heartbeat tries again: the chain is what counts.
+        ``identity_path`` keeps the peer's key (made when missing). Where no bootstrap peer answers the node starts
+        all the same, alone, and each heartbeat tries again: the chain is what counts.
         """
         thread = LoopThread("strata-swarm")
         try:
@@ -135,9 +139,7 @@ class Swarm:
         now = int(time.time())
         key = heartbeat_key(self._chain_id, role)
         record = make_record(self._account, self._chain_id, role, models, self.peer_id, self.maddrs, now, extra)
-        return self.run(
-            self._store(key, self._account.address, record, now + lifetime_seconds), STORE_TIMEOUT_SECONDS
-        )
+        return self.run(self._store(key, self._account.address, record, now + lifetime_seconds), STORE_TIMEOUT_SECONDS)
 
     async def _store(self, key: str, subkey: str, value: str, expiration: float) -> bool:
         await self.libp2p.rejoin(self._dht)

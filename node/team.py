@@ -155,7 +155,7 @@ class Team:
         longest = deadline_seconds * (0.5 + 0.5 * patience) + 2.0
         try:
             return self._thread.run(self._average(vector, round_key, deadline_seconds, patience, tokens), longest)
-        except SwarmError as error:
+        except (SwarmError, OSError) as error:  # OSError: our own p2pd is gone
             log.warning("the team did not average %s: %s", round_key, error)
             return TeamResult(vector, 1, tokens, str(error))
 
@@ -315,18 +315,6 @@ class Team:
             return None
         finally:
             await runner.remove_p2p_handlers(self._libp2p.p2p, namespace=group_id.hex()[:32])
-
-
-class TeamAverager:
-    """A team as the miner's role uses it: the mean, the tokens that went into it, and how many peers."""
-
-    def __init__(self, team: Team, wait_seconds: float) -> None:
-        self._team, self._wait_seconds = team, wait_seconds
-
-    def average(self, round_key: str, vector: Vector, tokens: int) -> tuple[Vector, int, int]:
-        """See :meth:`Team.average`; never takes longer than the configured wait, or raises."""
-        result = self._team.average(vector, round_key, self._wait_seconds, tokens)
-        return result.vector, result.tokens, result.peers
 
 
 def prepare_identity(path: Path) -> str:

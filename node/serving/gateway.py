@@ -129,7 +129,8 @@ def create_app(
     healthy: Callable[[], dict[str, Any]] = dict,
 ) -> FastAPI:
     """The app over a backend, a catalog and a recommender; ``healthy`` adds to what ``/healthz`` says."""
-    app = FastAPI(title="Strata gateway", version="1", description="Answers from Strata's models, OpenAI-compatible.")
+    about = "Answers from Strata's models, in OpenAI's protocol, paid by vouchers."
+    app = FastAPI(title="Strata gateway", version="1", description=about, docs_url=None, redoc_url=None)
     gateway = Gateway(backend, catalog, recommender, GatewayMetrics())
     app.add_middleware(BodyLimit, limit_bytes=settings.body_bytes)
     _add_errors(app, gateway)
