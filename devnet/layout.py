@@ -20,7 +20,7 @@ import secrets
 import socket
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,7 @@ class Preset:
     limit_seconds: int
     answer_tokens: int
     question: str
+    text_bytes: int  # of each contributor's text for each field
     models: tuple[str, ...] = ("global", "law", "computing")
     rounds: tuple[tuple[str, int], ...] = (("law", 3), ("computing", 2))
     least_fall_percent: float = 0.0  # of the first field's held-out loss, from before its first round
@@ -57,8 +58,8 @@ class Preset:
 
 QUESTION = "May I redistribute modified copies of the software under this licence, and what notice must I keep?"
 PRESETS: Mapping[str, Preset] = {
-    "default": Preset("default", 12 * 60, 48, QUESTION, least_fall_percent=10.0),
-    "nano": Preset("nano", 90, 24, QUESTION),
+    "default": Preset("default", 12 * 60, 48, QUESTION, 800_000, least_fall_percent=10.0),
+    "nano": Preset("nano", 90, 24, QUESTION, 200_000),
 }
 
 
@@ -95,7 +96,7 @@ class RunOptions:
         models = tuple(name if model == "law" else model for model in preset.models)
         rounds = tuple((name if model == "law" else model, count) for model, count in preset.rounds)
         question = f"What does the text on {name} say about its most important term?"
-        return Preset(preset.name, preset.limit_seconds, preset.answer_tokens, question, models, rounds)
+        return replace(preset, question=question, models=models, rounds=rounds, least_fall_percent=0.0)
 
 
 @dataclass(frozen=True)

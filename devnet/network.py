@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,7 +34,6 @@ from devnet.layout import (
     Ports,
     Run,
     RunOptions,
-    write_json,
 )
 from devnet.nodes import (
     CLIENTS,
@@ -49,6 +47,7 @@ from devnet.nodes import (
     node_spec,
     write_node,
 )
+from devnet.pieces import TextJob, read_jobs
 from devnet.processes import MARK, NodeFailed, ProcessSpec, Supervisor, end_processes, session_members, tail
 from devnet.waiting import Stopwatch, together, wait_until
 
@@ -62,10 +61,13 @@ VALIDATORS_STAKE = 100_000 * TOKEN
 """Of all validators of a model together."""
 POCKET = 1_000 * TOKEN
 """Tokens that a person gets to spend."""
-BUILDER = "models"
+BUILDER, TEXTS = "models", "texts"
+HELPERS = (BUILDER, TEXTS)
+"""Processes that end when their work is done."""
 BUILD_SECONDS = 420.0
-START_SECONDS = 90.0
+START_SECONDS = 120.0
 COMMAND_SECONDS = 120.0
+SUBMIT_SECONDS = 240.0
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,7 @@ class Devnet:
     options: RunOptions
     supervisor: Supervisor
     say: Callable[[str], None] = lambda text: None
+    auto_open: bool = False
     ports: Ports = field(default_factory=Ports)
     times: Stopwatch = field(default_factory=Stopwatch)
     local: LocalChain | None = None
@@ -164,7 +167,7 @@ class Devnet:
     def check(self) -> None:
         """Raise when a process ended that should not have; its log's end is in the message."""
         for ended in self.supervisor.reap():
-            if ended.name != BUILDER or ended.code != 0:
+            if ended.name not in HELPERS or ended.code != 0:
                 raise NodeFailed(failure(ended.name, ended.code, ended.log))
 
     def node_plan(self) -> NodePlan:
@@ -201,7 +204,7 @@ def start_ground(net: Devnet) -> None:
         if name != CLIENTS:
             net.supervisor.start(daemon_spec(net.run, name, daemon_ports[name]))
     models = tuple(name for name, _ in options.settings.rounds)
-    net.plan = NodePlan(net.home, net.run, models, (), gateway_port, team_port, daemons)
+    net.plan = NodePlan(net.home, net.run, models, (), gateway_port, team_port, daemons, net.auto_open)
     net.say(f"{len(daemons)} IPFS daemons start")
 
 
@@ -210,9 +213,17 @@ def start_builder(net: Devnet, ipfs: str) -> None:
     options = net.options
     command = [sys.executable, "-m", "devnet.build", str(net.run.path / "models.json")]
     command += ["--preset", options.preset, "--ipfs", ipfs, "--cache", str(net.home.cache)]
+    first = options.settings.rounds[0][0]
     if options.text is not None:
-        command += ["--field", options.settings.rounds[0][0]]
+        command += ["--field", first]
     net.supervisor.start(ProcessSpec(BUILDER, tuple(command), net.run.log(BUILDER), ONE_THREAD))
+    command = [sys.executable, "-m", "devnet.pieces", str(net.run.path / "texts.json"), "--cache", str(net.home.cache)]
+    command += ["--bytes", str(options.settings.text_bytes)]
+    for name, _ in options.settings.rounds:
+        command += ["--field", name]
+    if options.text is not None:
+        command += ["--text", str(options.text.resolve()), "--text-field", first]
+    net.supervisor.start(ProcessSpec(TEXTS, tuple(command), net.run.log(TEXTS), ONE_THREAD))
 
 
 def make_wallets(net: Devnet) -> None:
@@ -316,10 +327,15 @@ def finish_models(net: Devnet) -> None:
         wait_until(out.exists, BUILD_SECONDS, f"the models (log: {log})", look)
         net.models = read_models(out)
         chain = net.chain()
-        for model in net.models:
+
+        def register(model: BuiltModel) -> None:
             parent = net.ids[model.parent] if model.parent else 0
-            info = chain.register_model(parent, model.level, model.name, model.field, model.genesis, model.policy)
-            net.ids[model.name] = info.id
+            args = (parent, model.level, model.name, model.field, model.genesis, model.policy)
+            net.ids[model.name] = chain.register_model(*args).id
+
+        for level in sorted({model.level for model in net.models}):
+            works = [lambda m=m: register(m) for m in net.models if m.level == level]
+            together(works, START_SECONDS, "the models' registration")
     names = ", ".join(f"{m.name} ({m.level.name.lower()})" for m in net.models)
     net.say(f"registered {names}")
 
@@ -334,10 +350,10 @@ def place_stakes(net: Devnet) -> None:
         for model in models:
             chain.stake(model, role, amount)
 
-    works: list[Callable[[], None]] = [lambda n=n: place(n, Role.MINER, MINER_STAKE) for n in MINERS]  # type: ignore[misc]
+    works: list[Callable[[], None]] = [lambda n=n: place(n, Role.MINER, MINER_STAKE) for n in MINERS]
     for name, part in zip(VALIDATORS, STAKE_SHARES, strict=True):
         amount = VALIDATORS_STAKE * part // 100
-        works.append(lambda n=name, a=amount: place(n, Role.VALIDATOR, a))  # type: ignore[misc]
+        works.append(lambda n=name, a=amount: place(n, Role.VALIDATOR, a))
     with net.times.part("stakes"):
         together(works, START_SECONDS, "the stakes")
     net.say(
@@ -373,8 +389,44 @@ def team_addresses(status: Path) -> list[str]:
     return [str(address) for address in found] if isinstance(found, list) else []
 
 
-def write_keeper(run: Run) -> None:
-    """Say which process keeps the run, for the commands of other shells."""
-    import psutil
+def submit_texts(net: Devnet) -> None:
+    """Every contributor submits its texts with the ``strata`` command; then the votes are awaited."""
+    out = net.run.path / "texts.json"
+    with net.times.part("texts"):
+        wait_until(out.exists, BUILD_SECONDS, f"the sample texts (log: {net.run.log(TEXTS)})", net.check)
+        found = read_jobs(out)
+        people = sorted({job.contributor for job in found})
 
-    write_json(run.keeper, {"pid": os.getpid(), "created": psutil.Process().create_time(), "since": time.time()})
+        def submit_all(person: str) -> None:
+            for job in found:
+                if job.contributor == person:
+                    submit(net, job)
+
+        works = [lambda p=p: submit_all(p) for p in people]
+        together(works, SUBMIT_SECONDS, "the contributors' submissions")
+        wait_accepted(net, len(found))
+
+
+def submit(net: Devnet, job: TextJob) -> None:
+    """One ``strata data submit``."""
+    arguments = ("data", "submit", job.path, "--model", job.model, "--licence", job.licence, "--source", job.source)
+    result = net.must(*arguments, "--name", f"{job.model} by {job.contributor}", "--yes", wallet=job.contributor)
+    line = next((line for line in result.output.splitlines() if "registered" in line), "registered")
+    net.say(f"{job.contributor}: {line.strip()}")
+
+
+def wait_accepted(net: Devnet, count: int) -> None:
+    """Wait until the validators have accepted every dataset."""
+    from client.types import DatasetStatus
+
+    def accepted() -> bool:
+        datasets = net.chain().datasets()
+        refused = [info.id for info in datasets if info.status == DatasetStatus.REJECTED]
+        if refused:
+            raise NodeFailed(
+                f"the validators rejected dataset {refused[0]}; their logs say why: {net.run.path / 'logs'}"
+            )
+        return len(datasets) >= count and all(info.status == DatasetStatus.ACCEPTED for info in datasets)
+
+    wait_until(accepted, START_SECONDS, "the validators' votes on the datasets", net.check)
+    net.say(f"validators accepted all {count} datasets")

@@ -49,6 +49,7 @@ class NodePlan:
     gateway_port: int
     team_port: int
     daemons: Mapping[str, str]  # node name -> multiaddress of its IPFS daemon's API
+    auto_open: bool = False  # whether the nodes open rounds by themselves; in the demo the story does
 
 
 def role_of(name: str) -> str:
@@ -77,7 +78,7 @@ def node_settings(plan: NodePlan, name: str, team_peers: Sequence[str] = ()) -> 
         "ipfs": plan.daemons.get(name, plan.daemons.get(CLIENTS, "")),
         "bootstrap": list(plan.bootstrap),
         "cache_dir": plan.home.cache / "blobs",
-        "auto_open": False,
+        "auto_open": plan.auto_open,
         "threads": 1,
         "poll_seconds": 0.4,
     }
@@ -85,7 +86,9 @@ def node_settings(plan: NodePlan, name: str, team_peers: Sequence[str] = ()) -> 
         role = "leader" if name == TEAM_LEADER else "member"
         settings["team"] = {"size": 2, "role": role, "name": f"devnet {TEAM_LEADER}", "peers": list(team_peers)}
         if role == "leader":
-            settings["team"]["port"] = plan.team_port
+            settings["team"] |= {"rank": 0, "port": plan.team_port}
+        else:
+            settings["team"] |= {"rank": 1, "miner": Wallets(plan.home.wallets).address(TEAM_LEADER)}
     if name == GATEWAY:
         settings["serve"] = {"host": HOST, "port": plan.gateway_port}
     if name == SERVER:

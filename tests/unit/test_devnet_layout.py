@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from client.errors import ConfigError, PortTaken, ToolMissing
+from client.wallet import Wallets
 from devnet import chain
-from devnet.layout import HOST, NODES, PRESETS, STAKE_SHARES, Home, Ports, RunOptions, find_home, to_toml
+from devnet.layout import HOST, NODE_WALLETS, NODES, PRESETS, STAKE_SHARES, Home, Ports, RunOptions, find_home, to_toml
 from devnet.nodes import NodePlan, node_settings, role_of, wallet_of, write_node
 from node.config import load_config
 
@@ -18,6 +19,8 @@ from node.config import load_config
 def plan(tmp_path: Path) -> NodePlan:
     home = Home(tmp_path / "home")
     home.prepare()
+    for name in NODE_WALLETS:
+        Wallets(home.wallets).create(name, "secret", light=True)
     return NodePlan(home, home.new_run(), ("law", "computing"), ("/ip4/127.0.0.1/tcp/1/p2p/x",), 8080, 9090, {})
 
 

@@ -1,0 +1,65 @@
+"""The order in which a network comes up: see ``devnet.network`` for the steps themselves."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from devnet.layout import BOOTSTRAP, GATEWAY, NODES, SERVER, TEAM_LEADER, TEAM_MEMBER
+from devnet.network import (
+    START_SECONDS,
+    Devnet,
+    deploy_contracts,
+    finish_bootstrap,
+    finish_daemons,
+    finish_models,
+    place_stakes,
+    start_bootstrap,
+    start_ground,
+    start_nodes,
+    start_team_member,
+)
+from devnet.waiting import wait_until
+
+WORKERS = tuple(name for name in NODES if name not in (BOOTSTRAP, SERVER, GATEWAY, TEAM_MEMBER))
+
+
+def start_network(net: Devnet) -> None:
+    """Chain, contracts, IPFS, DHT, and the nodes that train and judge (they wait for their models)."""
+    start_ground(net)
+    deploy_contracts(net)
+    start_bootstrap(net)
+    finish_daemons(net)
+    finish_bootstrap(net)
+    start_nodes(net, WORKERS)
+
+
+def start_models(net: Devnet) -> None:
+    """The models and the stakes, then all workers at work."""
+    finish_models(net)
+    place_stakes(net)
+    start_team_member(net)
+    with net.times.part("nodes"):
+        wait_started(net, (*WORKERS, TEAM_MEMBER))
+    net.say(f"{len(WORKERS) + 1} nodes work: 3 miners ({TEAM_LEADER} is a team of two peers) and 4 validators")
+
+
+def start_serving(net: Devnet) -> None:
+    """The server and the gateway."""
+    start_nodes(net, (SERVER, GATEWAY))
+
+
+def wait_started(net: Devnet, names: tuple[str, ...]) -> None:
+    """Wait until each node has looked at its models."""
+    for name in names:
+        status = net.run.node(name) / "status.json"
+        what = f"{name} (log: {net.run.log(name)})"
+        wait_until(lambda path=status: works(path), START_SECONDS, what, net.check)  # type: ignore[misc]
+
+
+def works(status: Path) -> bool:
+    """Whether a node's ``status.json`` says that it looks at models."""
+    try:
+        return bool(json.loads(status.read_text()).get("models"))
+    except (OSError, ValueError):
+        return False
