@@ -161,7 +161,7 @@ contract Rounds is IRounds, ReentrancyGuard {
     function roundView(uint256 modelId, uint64 round) external view returns (RoundView memory v) {
         Round storage r = _store[modelId][round];
         if (r.openBlock == 0) return v;
-        RoundClock.Facts memory f = _factsNow(r);
+        RoundClock.Facts memory f = _factsAt(r, block.number);
         v.round = round;
         (v.phase, v.phaseEnd, v.voidReason) = _phase(r, f, block.number);
         v.openBlock = r.openBlock;
@@ -191,7 +191,7 @@ contract Rounds is IRounds, ReentrancyGuard {
     {
         Round storage r = _store[modelId][round];
         if (r.openBlock == 0) return (0, 0, 0);
-        return _phase(r, _factsNow(r), blockNumber);
+        return _phase(r, _factsAt(r, blockNumber), blockNumber);
     }
 
     /// @inheritdoc IRounds
@@ -199,7 +199,7 @@ contract Rounds is IRounds, ReentrancyGuard {
         Round storage r = _store[modelId][round];
         list = new Submission[](r.deltas.length);
         uint64[] memory consensus = new uint64[](list.length);
-        bool fresh = !r.consensusKnown && _isScored(r, _facts(r));
+        bool fresh = !r.consensusKnown && _isScored(r, _facts(r), block.number + 1); // nothing can be added before that
         if (fresh) (consensus,) = _consensus(r);
         uint32[] memory weights = Consensus.weightsQ16(consensus);
         for (uint256 i; i < list.length; ++i) {
@@ -325,7 +325,7 @@ contract Rounds is IRounds, ReentrancyGuard {
         if (r.status != 0) return (r.status, r.voidReason);
         RoundClock.Facts memory f = _facts(r);
         _captureSeeds(r, f, modelId, round);
-        if (!r.consensusKnown && _isScored(r, f)) {
+        if (!r.consensusKnown && _isScored(r, f, block.number)) {
             _takeConsensus(r, modelId, round);
             (f.consensusKnown, f.accepted) = (true, r.accepted);
         }
@@ -382,13 +382,10 @@ contract Rounds is IRounds, ReentrancyGuard {
         });
     }
 
-    /// @dev What is recorded, and what a transaction at this block would record first.
-    function _factsNow(Round storage r) private view returns (RoundClock.Facts memory f) {
+    /// @dev What is recorded, and the consensus that a transaction at that block would record first.
+    function _factsAt(Round storage r, uint256 blockNumber) private view returns (RoundClock.Facts memory f) {
         f = _facts(r);
-        f.seedKnown = f.seedKnown || blockhash(r.openBlock) != 0;
-        f.evaluationSeedKnown =
-            f.evaluationSeedKnown || blockhash(RoundClock.startOf(f, RoundClock.SCORE)) != 0;
-        if (!f.consensusKnown && _isScored(r, f)) {
+        if (!f.consensusKnown && _isScored(r, f, blockNumber)) {
             (uint64[] memory consensus,) = _consensus(r);
             (f.consensusKnown, f.accepted) = (true, Consensus.sum(consensus) > 0);
         }
@@ -471,9 +468,9 @@ contract Rounds is IRounds, ReentrancyGuard {
     // --- consensus and settlement ------------------------------------------------------------------------------------------
 
     /// @dev Whether scores are closed with quorum, so that their consensus can be taken.
-    function _isScored(Round storage r, RoundClock.Facts memory f) private view returns (bool) {
+    function _isScored(Round storage r, RoundClock.Facts memory f, uint256 blockNumber) private view returns (bool) {
         if (r.status != 0) return false;
-        (uint8 phase,, uint8 reason) = RoundClock.phaseAt(f, block.number);
+        (uint8 phase,, uint8 reason) = RoundClock.phaseAt(f, blockNumber);
         return phase >= RoundClock.ATTEST && (phase != RoundClock.VOID || reason == RoundClock.NO_HEAD_QUORUM);
     }
 

@@ -1,0 +1,56 @@
+"""One Anvil for all contract tests; each test starts from the freshly deployed network and leaves no trace."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.contracts.evm import ANVIL, Contract, Evm, anvil_command, deploy, free_port, running
+from tests.contracts.net import HARNESS, Net, Play, deploy_net
+
+
+@pytest.fixture(scope="session")
+def evm() -> Iterator[Evm]:
+    """An Anvil that mines with every transaction."""
+    if not ANVIL.is_file():
+        pytest.skip("no Anvil in node_modules; run `make setup`")
+    port = free_port()
+    with running(anvil_command(port), port) as chain:
+        yield chain
+
+
+@pytest.fixture(scope="session")
+def deployed(evm: Evm) -> Net:
+    """The network, deployed once."""
+    return deploy_net(evm)
+
+
+@pytest.fixture(scope="session")
+def harness(evm: Evm, deployed: Net) -> Contract:
+    """The pure arithmetic, callable."""
+    import json
+
+    return deploy(evm, json.loads(HARNESS.read_text()), (), deployed.deployer)
+
+
+@pytest.fixture
+def net(deployed: Net, harness: Contract) -> Iterator[Net]:
+    """The network as it was deployed; what a test does is undone."""
+    snapshot = deployed.evm.rpc("evm_snapshot")
+    yield deployed
+    deployed.evm.rpc("evm_revert", snapshot)
+
+
+@pytest.fixture
+def root(net: Net) -> int:
+    """A global model."""
+    return net.register("global")
+
+
+@pytest.fixture
+def play(net: Net, root: int) -> Play:
+    """A field model below the global one, with three miners and four validators."""
+    law = net.register("law", root, 2)
+    net.staffed(law)
+    return Play(net, law)
