@@ -54,6 +54,8 @@ class NodeConfig:
     network: Path | None = None  # network.json: chain, contracts, IPFS
     models: tuple[str, ...] = ()  # names of the models to work on; all that it is enrolled in when empty
     ipfs: str = ""  # multiaddress of the daemon's API, "embedded" for one of its own; network.json's when empty
+    ipfs_peers: tuple[str, ...] = ()  # multiaddresses that an embedded daemon connects to
+    ipfs_peer_book: Path | None = None  # folder by which the embedded daemons of one machine find each other
     bootstrap: tuple[str, ...] = ()  # libp2p multiaddresses of the public DHT's first peers
     cache_dir: Path | None = None  # verified content, shared by the nodes of one machine
     swarm: bool = True  # join the public DHT and send heartbeats
@@ -199,6 +201,8 @@ network = "{network}"                    # network.json: chain, contracts, IPFS
 
 # models = []                # names of models, e.g. ["law"]; empty: all that this address has a stake in
 # ipfs = ""                  # API of the IPFS daemon, e.g. "/ip4/127.0.0.1/tcp/5001/http"; "embedded" starts one
+# ipfs_peers = []            # other daemons that the embedded one connects to
+# ipfs_peer_book = ""        # folder by which the embedded daemons of one machine find each other
 # bootstrap = []             # first peers of the public DHT; network.json's when empty
 # cache_dir = ""             # verified content, may be shared by all nodes of a machine
 # swarm = true               # join the public DHT and send heartbeats

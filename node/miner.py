@@ -108,7 +108,7 @@ class Miner(Worker):
             model=model,
             parent=self.parts.chain.model(model.parent_id) if model.parent_id else None,
             base_head=view.base_head,
-            kind=self._kind(model, view),
+            kind=self._kind(model),
             shards=self.parts.texts.training(datasets, hand),
             seed=view.seed,
             miner=self.address,
@@ -295,11 +295,11 @@ class Miner(Worker):
         self._known_revealed = view.seed if found else b""
         return found
 
-    def _kind(self, model: ModelInfo, view: RoundInfo) -> DeltaKind:
-        """The model's kinds in turn; those that need a parent fall back to TRAIN where there is none."""
-        kinds = self.parts.trainer.genesis(model).kinds
-        kind = DeltaKind[kinds[(view.round - 1) % len(kinds)]]
-        return kind if kind != DeltaKind.DISTIL or model.parent_id else DeltaKind.TRAIN
+    def _kind(self, model: ModelInfo) -> DeltaKind:
+        """The first of the genesis's kinds that this miner can do: TRAIN, or DISTIL where there is a parent."""
+        able = (DeltaKind.TRAIN, DeltaKind.DISTIL) if model.parent_id else (DeltaKind.TRAIN,)
+        kinds = [DeltaKind[name] for name in self.parts.trainer.genesis(model).kinds]
+        return next((kind for kind in kinds if kind in able), DeltaKind.TRAIN)
 
     def _say_progress(self, view: RoundInfo) -> Callable[[Progress], None]:
         last = [0.0]

@@ -92,9 +92,10 @@ def _ipfs_api(config: NodeConfig, network: Network) -> Iterator[str]:
             )
         yield api
         return
-    from client.kubo import start_daemon
+    from client.kubo import KuboSettings, start_daemon
 
-    with start_daemon(config.state / "ipfs") as daemon:
+    settings = KuboSettings(kind=EMBEDDED, peer_book=config.ipfs_peer_book, log=config.state / "ipfs.log")
+    with start_daemon(config.state / "ipfs", config.ipfs_peers, settings) as daemon:
         yield daemon.api
 
 

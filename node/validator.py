@@ -10,9 +10,9 @@ from typing import Protocol
 
 from client.assignment import ShardRef, assigned_datasets
 from client.commitments import head_commitment, new_salt, score_commitment
-from client.errors import DigestMismatch, NotFound, TooLarge
+from client.errors import DigestMismatch, NotFound, Reverted, TooLarge
 from client.types import ZERO_DIGEST, ModelInfo, RoundInfo, SubmissionInfo
-from contracts.enums import DeltaKind, Phase, ScoreReason
+from contracts.enums import DeltaKind, Phase, Role, ScoreReason
 from node.decisions import Action, ValidatorRecords, next_validator_action, usable
 from node.interfaces import HeadBuilder, Judge, JudgeJob, ValidatorChain
 from node.miner import deal
@@ -261,7 +261,7 @@ class Validator(Worker):
     # after ------------------------------------------------------------------------------------------------------------
 
     def after_round(self, view: RoundInfo, model: ModelInfo) -> None:
-        """Take the new head over; come back where the freeze left us out."""
+        """Take the new head over."""
         self._payloads.clear()
         self.parts.vault.forget(model.id, view.round - 1)
         with self.runtime.compute:
@@ -271,9 +271,25 @@ class Validator(Worker):
 
     def _is_frozen(self, view: RoundInfo) -> bool:
         key = (view.round, view.open_block)
-        if self._frozen[0] != key:
+        asked = self._frozen[0] == key
+        if not asked:
             self._frozen = (key, self.parts.chain.round_validators(self.model.id, view.round))
-        return any(address == self.address and stake > 0 for address, stake in self._frozen[1])
+        inside = any(address == self.address and stake > 0 for address, stake in self._frozen[1])
+        if not inside and not asked:
+            self._come_back()
+        return inside
+
+    def _come_back(self) -> None:
+        """A validator that missed too many rounds is left out of the freeze until it asks to be let in again."""
+        if self.parts.chain.stake_of(self.address, self.model.id, Role.VALIDATOR) == 0:
+            return
+        try:
+            self.parts.chain.rejoin(self.model.id)
+        except Reverted as error:  # it was not dropped; its stake is younger than the round
+            log.debug("%s: no need to rejoin: %s", self.model.name, error)
+            return
+        log.warning("%s: rejoined after missed rounds; the next freeze counts us again", self.model.name)
+        self.event("rejoined")
 
     def _scores(self, view: RoundInfo) -> ScoreRecord | None:
         return self.parts.vault.find(ScoreRecord, self.model.id, view.round, view.evaluation_seed)

@@ -41,7 +41,7 @@ from node.worker import Worker
 ROOT = Path(__file__).resolve().parents[2]
 ANVIL = ROOT / "node_modules" / "@foundry-rs" / "anvil-linux-amd64" / "bin" / "anvil"
 TOKEN = 10**18
-POLICY = Policy(40, 10, 20, 60, 20, 40, 20)
+POLICY = Policy(20, 6, 12, 60, 20, 40, 20)
 SHORT = Policy(16, 4, 6, 16, 6, 10, 6)
 
 
