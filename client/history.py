@@ -10,6 +10,7 @@ from typing import Any
 from client.cid import cid_of
 from client.types import ChainLike, Event
 from contracts.enums import DeltaKind, RewardKind, ScoreReason, VoidReason
+from contracts.reference import DATA_UNIT
 
 REASONS = {
     ScoreReason.OK: "it gained",
@@ -246,12 +247,12 @@ class _Book:
             )
 
     def _uses(self) -> dict[tuple[int, int], dict[int, int]]:
-        """Per round and dataset: the weight of the accepted deltas that name it."""
+        """Per round and dataset its weight as the contract takes it: consensus over the datasets that a delta names."""
         uses: dict[tuple[int, int], dict[int, int]] = defaultdict(lambda: defaultdict(int))
         for event in self.by_name["DeltaRevealed"]:
-            weight = self._result(_round(event), int(event.args["index"]))[1] or 0
-            for number in event.args["datasetIds"]:
-                uses[_round(event)][int(number)] += weight
+            score = self._result(_round(event), int(event.args["index"]))[0] or 0
+            for number in event.args["datasetIds"] if score else ():
+                uses[_round(event)][int(number)] += score * DATA_UNIT // len(event.args["datasetIds"])
         return uses
 
     def _data_pay(self) -> dict[int, int]:

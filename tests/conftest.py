@@ -1,4 +1,4 @@
-"""Fixtures that need a chain: real Anvil on a free port, the contracts deployed once, each test on a state of its own."""
+"""Fixtures that need a chain: real Anvil on a free port, contracts deployed once, each test on a state of its own."""
 
 from __future__ import annotations
 
@@ -56,7 +56,8 @@ class ChainProcess:
         if anvil is None:
             pytest.skip("there is no Anvil here: npm ci")
         kept = [] if self.state is None else ["--state", str(self.state)]
-        return [anvil, "--host", "127.0.0.1", "--port", str(self.port), "--silent", "--mnemonic", MNEMONIC, *pace, *kept]
+        plain = ["--host", "127.0.0.1", "--port", str(self.port), "--silent", "--mnemonic", MNEMONIC]
+        return [anvil, *plain, *pace, *kept]
 
     def start(self) -> ChainProcess:
         """Starts it and waits until it answers."""
