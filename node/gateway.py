@@ -7,7 +7,7 @@ import logging
 import socket
 import threading
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from client.errors import ConfigError, PortTaken, StrataError
 from node.config import EMBEDDED, NodeConfig, ServeConfig
@@ -110,12 +110,3 @@ def serve_http(app: FastAPI, listener: socket.socket, runtime: Runtime) -> None:
     if failed:
         raise StrataError(f"the HTTP server failed: {failed[0]}") from failed[0]
 
-
-def fetch_openapi() -> dict[str, Any]:
-    """The gateway's OpenAPI description, for the reference: made from an app over nothing."""
-    from typing import cast
-
-    from node.serving.gateway import create_app
-
-    nothing = cast(Any, None)
-    return create_app(nothing, nothing, nothing).openapi()

@@ -10,7 +10,7 @@ import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -137,6 +137,12 @@ def create_app(
     _add_looks(app, gateway, healthy)
     _add_answers(app, gateway)
     return app
+
+
+def describe() -> dict[str, Any]:
+    """The OpenAPI description, for the reference: of an app over nothing."""
+    nothing = cast(Any, None)
+    return create_app(nothing, nothing, nothing).openapi()
 
 
 def _add_looks(app: FastAPI, gateway: Gateway, healthy: Callable[[], dict[str, Any]]) -> None:
