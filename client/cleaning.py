@@ -31,8 +31,8 @@ _BREAKS = re.compile("\r\n|[\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 _UNSEEN = re.compile(
     "[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\xad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\ufff9-\uffff]"
 )
-_INNER_SPACE = re.compile(r"(?<=\S)[^\S\n]+(?=\S)")
-_LINE_END = re.compile(r"[^\S\n]+(?=\n|\Z)")
+_INNER_SPACE = re.compile(r"(?<=\S)[^\S\n]++(?=\S)")
+_LINE_END = re.compile(r"(?<![^\S\n])[^\S\n]++(?=\n|\Z)")
 _BLANK_LINES = re.compile(r"\n{3,}")
 _ODD_SPACE = re.compile("[\xa0\u1680\u2000-\u200a\u202f\u205f\u3000]")
 

@@ -246,11 +246,11 @@ def _serve(options: argparse.Namespace, ready_line: Any, stop: threading.Event) 
     ready = {"api": api, "id": node.peer_id, "addresses": node.addresses(), "pid": os.getpid()}
     ready_line.write(json.dumps(ready) + "\n")
     ready_line.close()
-    while not stop.wait(PARENT_POLL_SECONDS):
-        if options.parent and os.getppid() != options.parent:
-            break
+    while True:
         if options.peer_book:
             node.want(_read_peer_book(options.peer_book, node.peer_id, node.addresses()))
+        if stop.wait(PARENT_POLL_SECONDS) or (options.parent and os.getppid() != options.parent):
+            break
     closing = threading.Thread(target=node.close, name="close", daemon=True)
     closing.start()
     closing.join(STOP_SECONDS - 1.0)

@@ -70,9 +70,8 @@ class IpfsStore:
     def _client(self) -> Any:
         with self._making:
             if self._made is None:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # it is old, and says so through its dependencies
-                    import ipfshttpclient
+                warnings.filterwarnings("ignore", "The 'strict' parameter is no longer needed", FutureWarning)
+                import ipfshttpclient  # it is old: urllib3 warns of how it is called
 
                 with _mapped("connect to"):  # the constructor skips connect()'s version check, which knows 0.7 at most
                     self._made = ipfshttpclient.Client(self.api)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -78,7 +79,7 @@ def submit(
             language=language,
             source=source,
             progress=advance,
-            approve=None if yes else lambda prepared: _ask(prepared, model, pause),
+            approve=None if yes or as_json or not sys.stdin.isatty() else lambda prepared: _ask(prepared, model, pause),
         )
     if as_json:
         show_json(_submitted(result))
@@ -184,7 +185,8 @@ def _store(chosen: Settings) -> IpfsStore:
     network = chosen.network()
     if not network.ipfs:
         raise ConfigError(
-            f"The network {network.name} names no IPFS daemon. Set STRATA_STORAGE_IPFS, like /ip4/127.0.0.1/tcp/5001/http."
+            f"The network {network.name} names no IPFS daemon. "
+            "Set STRATA_STORAGE_IPFS, like /ip4/127.0.0.1/tcp/5001/http."
         )
     return IpfsStore(network.ipfs, chosen.cache_folder())
 
