@@ -35,13 +35,14 @@ def _run(role: str, path: Path, settings: list[str] | None) -> None:
     """Load the settings and hand over to the role; a wrong setting is told in one line."""
     from client.errors import StrataError
     from node.config import load_config
-    from node.runtime import limit_threads
+    from node.runtime import leave, limit_threads
 
     try:
         config = load_config(path, overrides=_pairs(settings or []))
         limit_threads(config.threads)  # before numpy or torch are imported
         module, _, function = ROLES[role].partition(":")
         getattr(importlib.import_module(module), function)(config)
+        leave()
     except StrataError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from None

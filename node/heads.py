@@ -57,10 +57,9 @@ class Heads:
             return digest
 
     def advance(self, model: ModelInfo) -> None:
-        """Be at the chain's head; a model that was never asked for is left alone."""
+        """Be at the chain's head."""
         with self._lock:
-            if model.id in self._states:
-                self.state(model.id, model.head)
+            self.state(model.id, model.head)
             self._made.pop(model.id, None)
 
     def _next(self, model_id: int, known: ModelState | None, head: bytes) -> ModelState | None:

@@ -43,6 +43,11 @@ class Bench:
         genesis = self.genesis(model)
         return max_payload_bytes(genesis.size, genesis.compression)
 
+    def prepare(self, model: ModelInfo) -> None:
+        """Load the model at its head."""
+        self._heads.state(model.id, model.head)
+        self._models.loaded(model)
+
     def judge(self, job: JudgeJob) -> Verdict:
         """Measure every delta on the text that the evaluation seed picks."""
         from node.validation.judge import judge_round

@@ -115,5 +115,6 @@ class Learner:
         return self._models.codes(model, payload).to_float32()
 
     def advance(self, model: ModelInfo) -> None:
-        """Be at the chain's head."""
-        self._heads.advance(model)
+        """Load the model, and be at the chain's head."""
+        self._heads.state(model.id, model.head)
+        self._models.loaded(model)

@@ -91,6 +91,11 @@ class Miner(Worker):
         )
         return next_miner_action(view, mine, self.auto_open)
 
+    def prepare(self) -> None:
+        """Load the model."""
+        with self.runtime.compute:
+            self.parts.trainer.advance(self.model)
+
     # TRAIN ------------------------------------------------------------------------------------------------------------
 
     def train(self, view: RoundInfo) -> None:

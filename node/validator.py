@@ -98,6 +98,11 @@ class Validator(Worker):
         )
         return next_validator_action(view, mine, self.auto_open)
 
+    def prepare(self) -> None:
+        """Load the model."""
+        with self.runtime.compute:
+            self.parts.judge.prepare(self.model)
+
     # SCORE ------------------------------------------------------------------------------------------------------------
 
     def judge(self, view: RoundInfo) -> None:

@@ -35,6 +35,10 @@ class Worker:
 
     def run(self) -> None:
         """Work until the runtime stops."""
+        try:
+            self.prepare()
+        except StrataError as error:  # it is done when it is needed, too
+            log.info("%s: not prepared yet: %s", self.model.name, error)
         while not self.runtime.stop.is_set():
             pause = self.runtime.config.poll_seconds
             try:
@@ -92,6 +96,9 @@ class Worker:
             self.event("round_void", view.round, reason=view.void_reason.name)
         else:
             self.event("round_final", view.round, head=view.head.hex(), changed=view.head != view.base_head)
+
+    def prepare(self) -> None:
+        """What can be done before the first round asks for it: models are slow to load."""
 
     def after_round(self, view: RoundInfo, model: ModelInfo) -> None:
         """What the role does when a round is over; ``model`` is as the chain has it now."""
