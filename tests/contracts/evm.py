@@ -108,7 +108,7 @@ class Evm:
         digest = self.rpc("eth_sendTransaction", request)
         receipt = self.wait(digest)
         if int(receipt["status"], 16) != 1:
-            self.rpc("eth_call", request, hex(int(receipt["blockNumber"], 16) - 1))
+            self.rpc("eth_call", request, receipt["blockNumber"])  # again, in the same block, for the reason
             raise Reverted("unknown", ())
         return receipt
 

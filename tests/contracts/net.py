@@ -17,8 +17,8 @@ from tests.contracts.evm import Contract, Done, Evm, Reverted, deploy
 
 TOKEN = 10**18
 MINER, VALIDATOR = 1, 2
-VESTING, UNBONDING, CLOSE_DELAY = 5, 20, 10
-WINDOWS = (10, 6, 6, 10, 6, 8, 6)
+VESTING, UNBONDING, CLOSE_DELAY = 5, 100, 10
+WINDOWS = (40, 30, 30, 40, 30, 30, 30)
 STAKES = (30 * TOKEN, 26 * TOKEN, 24 * TOKEN, 20 * TOKEN)
 TRAIN, COMMIT, REVEAL, SCORE, SCORE_REVEAL, ATTEST, ATTEST_REVEAL, FINAL, VOID = range(1, 10)
 EMPTY, NO_SEED, NO_SCORE_QUORUM, NO_HEAD_QUORUM = range(1, 5)
@@ -256,7 +256,7 @@ class Play:
         net = self.net
         self.open()
         self.mine_deltas(net.miners[: len(scores)], datasets)
-        self.judge({validator: scores for validator in net.validators})
+        self.judge(dict.fromkeys(net.validators, scores))
         self.attest({validator: digest(("head", self.round)) for validator in net.validators})
         return self.tick()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.contracts.evm import Contract
 from tests.contracts.net import (
     ATTEST,
     ATTEST_REVEAL,
@@ -40,7 +41,7 @@ def test_round_when_all_agree_then_head_is_set(net: Net, play: Play) -> None:
     assert view.baseHead == digest("law")
     play.mine_deltas(net.miners, [dataset])
     assert play.view().reveals == 3
-    play.judge({validator: ROW for validator in net.validators})
+    play.judge(dict.fromkeys(net.validators, ROW))
     assert [s.weightQ16 for s in net.rounds.call("submissions", play.model, 1)] == [32768, 21845, 10922]
     play.attest({validator: digest("new") for validator in net.validators})
     assert not play.view().settled
@@ -174,7 +175,7 @@ def test_round_when_one_validator_is_dead_then_final_without_it(net: Net, play: 
     play.open()
     play.mine_deltas(net.miners[:2])
     alive = net.validators[1:]
-    play.judge({validator: (5, 6) for validator in alive})
+    play.judge(dict.fromkeys(alive, (5, 6)))
     play.attest({validator: digest("new") for validator in alive})
     done = play.tick()
     assert done.log("RoundFinalized").args.attestedStake == sum(STAKES[1:])
@@ -185,7 +186,7 @@ def test_round_when_one_validator_is_dead_then_final_without_it(net: Net, play: 
 def test_round_when_heads_differ_then_void(net: Net, play: Play) -> None:
     play.open()
     play.mine_deltas(net.miners)
-    play.judge({validator: ROW for validator in net.validators})
+    play.judge(dict.fromkeys(net.validators, ROW))
     heads = {validator: digest(index // 2) for index, validator in enumerate(net.validators)}
     play.attest(heads)
     assert play.phase() == VOID
@@ -195,7 +196,7 @@ def test_round_when_heads_differ_then_void(net: Net, play: Play) -> None:
 def test_round_when_all_scores_are_zero_then_final_with_old_head(net: Net, play: Play) -> None:
     play.open()
     play.mine_deltas(net.miners)
-    play.judge({validator: (0, 0, 0) for validator in net.validators})
+    play.judge(dict.fromkeys(net.validators, (0, 0, 0)))
     assert play.phase() == FINAL  # before anybody took the consensus, too
     done = play.tick()
     final = done.log("RoundFinalized").args
@@ -210,7 +211,7 @@ def test_validator_when_silent_three_times_then_leaves_the_freeze_until_it_rejoi
     for expected in (1, 2, 3):
         play.open()
         play.mine_deltas(net.miners)
-        play.judge({validator: ROW for validator in alive})
+        play.judge(dict.fromkeys(alive, ROW))
         play.attest({validator: digest(("head", expected)) for validator in alive})
         done = play.tick()
         assert done.log("ValidatorMissed").args.missed == expected
@@ -229,7 +230,7 @@ def test_validator_when_it_takes_part_again_then_its_misses_are_forgotten(net: N
     late = net.validators[3]
     play.open()
     play.mine_deltas(net.miners)
-    play.judge({validator: ROW for validator in net.validators[:3]})
+    play.judge(dict.fromkeys(net.validators[:3], ROW))
     play.attest({validator: digest("a") for validator in net.validators[:3]})
     play.tick()
     assert net.rounds.call("missedOf", play.model, late) == 1
@@ -243,7 +244,7 @@ def test_miner_when_it_does_not_reveal_then_is_slashed(net: Net, play: Play) -> 
         play.commit(miner)
     for miner in net.miners[:2]:
         play.reveal(miner)
-    play.judge({validator: (2, 1) for validator in net.validators})
+    play.judge(dict.fromkeys(net.validators, (2, 1)))
     play.attest({validator: digest("new") for validator in net.validators})
     slashed = play.tick().log("Slashed").args
     assert (slashed.account, slashed.role, slashed.amount) == (net.miners[2], MINER, 5 * TOKEN // 1000)
@@ -252,7 +253,7 @@ def test_miner_when_it_does_not_reveal_then_is_slashed(net: Net, play: Play) -> 
 def test_validator_when_it_hides_its_head_then_is_slashed_and_unpaid(net: Net, play: Play) -> None:
     play.open()
     play.mine_deltas(net.miners)
-    play.judge({validator: ROW for validator in net.validators})
+    play.judge(dict.fromkeys(net.validators, ROW))
     hidden = net.validators[3]
     for validator in net.validators:
         play.commit_head(validator, digest("new"))
@@ -288,3 +289,7 @@ def test_miners_when_frozen_then_ascending_and_kept_after_they_leave(net: Net, p
     net.staking.send("unstake", play.model, MINER, 5 * TOKEN, sender=net.miners[0])
     assert net.rounds.call("miners", play.model, 1) == sorted(net.miners)
     play.commit(net.miners[0])
+
+
+def test_view_when_asked_at_latest_then_sees_the_latest_block_not_the_next(net: Net, harness: Contract) -> None:
+    assert harness.call("currentBlock")[0] == net.evm.block

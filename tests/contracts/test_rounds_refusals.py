@@ -163,7 +163,7 @@ def test_scores_when_changed_or_stolen_then_refused(net: Net, mined: Play) -> No
 
 
 def test_heads_when_changed_early_or_foreign_then_refused(net: Net, mined: Play) -> None:
-    mined.judge({validator: ROW for validator in net.validators})
+    mined.judge(dict.fromkeys(net.validators, ROW))
     first, second = net.validators[:2]
     mined.commit_head(first, digest("new"))
     with refuses("AlreadyCommitted"):

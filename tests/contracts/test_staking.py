@@ -105,7 +105,7 @@ def test_exit_when_slashed_while_unbonding_then_everybody_gets_the_rest(net: Net
     play.reveal(net.miners[0])
     leaving, staying = net.miners[1:]
     net.staking.send("unstake", play.model, MINER, 5 * TOKEN, sender=leaving)
-    play.judge({validator: (9,) for validator in net.validators})
+    play.judge(dict.fromkeys(net.validators, (9,)))
     play.attest({validator: digest("new") for validator in net.validators})
     treasury = net.balance(net.deployer)
     done = play.tick()
@@ -131,7 +131,7 @@ def test_dropped_validator_when_it_leaves_then_gets_all_back(net: Net, play: Pla
     for number in range(3):
         play.open()
         play.mine_deltas(net.miners[:1])
-        play.judge({validator: (9,) for validator in net.validators[:3]})
+        play.judge(dict.fromkeys(net.validators[:3], (9,)))
         play.attest({validator: digest(number) for validator in net.validators[:3]})
         play.tick()
     assert net.staking.call("isDropped", play.model, dead)
