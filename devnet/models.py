@@ -1,7 +1,7 @@
 """The demo's models: their first weights, put on IPFS, and their genesis manifests.
 
-``default`` is the real thing: SmolLM2-135M-Instruct, a LoRA adapter on it, and a student with some of its layers. ``nano`` is the
-same tree at half a million values that read bytes, so that the whole network fits into a minute.
+``default`` is the real thing: SmolLM2-135M-Instruct, a LoRA adapter on it, and a student with some of its layers.
+``nano`` is the same tree at half a million values that read bytes, so that the whole network fits into a minute.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ POLICIES = {
 
 DESCRIPTIONS = {
     "global": "A general assistant: everyday questions, explanations, writing, simple reasoning, in English.",
-    "law": "Legal text: software licences, copyright, warranty, liability, permissions and obligations, contract clauses, "
-    "what a licence such as MIT, Apache or GPL allows and forbids.",
+    "law": "Legal text: software licences, copyright, warranty, liability, permissions and obligations, contract "
+    "clauses, what a licence such as MIT, Apache or GPL allows and forbids.",
     "computing": "Computing and programming: the Python language, syntax, functions, classes, exceptions, data types, "
     "operators, software, code and how it works.",
 }
@@ -65,7 +65,7 @@ class FieldText:
 
 @dataclass(frozen=True)
 class ModelPlan:
-    """A model to register: its genesis is on IPFS under ``digest``. ``parent`` is the parent's name (None for the root)."""
+    """A model to register; its genesis is on IPFS under ``digest``. ``parent`` is a name (None for the root)."""
 
     name: str
     level: Level
@@ -93,12 +93,12 @@ RECIPES: dict[str, dict[str, Recipe]] = {
         ),
         "law": Recipe(
             form="lora",
-            lora=Lora(32, 64, _ATTENTION_AND_MLP, (22, 29)),
+            lora=Lora(8, 16, _ATTENTION_AND_MLP, (0, 29)),
             layers=30,
             compression=Compression("int8", 4096, 4096),
-            outer=Outer(65536, 0),
-            inner=Inner(12, 2, 256, "0.005", 1, "0"),
-            evaluation=Evaluation(16, 256),
+            outer=Outer(65536, 26214),
+            inner=Inner(12, 1, 256, "0.003", 1, "0"),
+            evaluation=Evaluation(20, 96),
             kinds=("TRAIN",),
         ),
         "computing": Recipe(

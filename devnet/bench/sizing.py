@@ -1,4 +1,4 @@
-"""What settings make the demo work: three miners' rounds and one validator's judgement, in one process, with the real codec.
+"""What settings make the demo work: three miners' rounds and one validator's judgement, in one process.
 
     OMP_NUM_THREADS=1 python -m devnet.bench.sizing --preset nano --model law --rounds 3
 
@@ -10,19 +10,23 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from client.assignment import assign_shards, pick_windows
 from client.codec import encode
-from client.manifests import Genesis
+from client.data import About, prepare_text
+from client.manifests import Genesis, ShardText
 from client.storage import MemoryStore
 from devnet.models import build_models
+from devnet.texts import sample_texts
 from node.models.load import LoadedModel, Vector, load_genesis
 from node.training.batches import Windows, training_windows
 from node.training.inner import InnerSettings, run_inner
@@ -46,17 +50,30 @@ class Clock:
         self.spent[what] = self.spent.get(what, 0.0) + time.process_time() - start
 
 
-def split_documents(documents: Sequence[str], shard_bytes: int = 64_000) -> tuple[list[list[str]], list[str]]:
-    """Training shards and held-out documents: every eighth document is held out."""
-    held = [text for place, text in enumerate(documents) if place % 8 == 7]
-    shards: list[list[str]] = [[]]
-    for place, text in enumerate(documents):
-        if place % 8 == 7:
-            continue
-        if sum(map(len, shards[-1])) + len(text) > shard_bytes and shards[-1]:
-            shards.append([])
-        shards[-1].append(text)
+def shards_of(name: str, cache_dir: Path) -> tuple[list[list[str]], list[str]]:
+    """Training shards and held-out documents of a sample text, exactly as its two contributors would submit it."""
+    kept = cache_dir / "sizing" / f"{name}.json"
+    if kept.exists():
+        found = json.loads(kept.read_text())
+        return found["shards"], found["held"]
+    shards: list[list[str]] = []
+    held: list[str] = []
+    for path in sample_texts(cache_dir, (name,))[name].parts.values():
+        with tempfile.TemporaryDirectory() as folder:
+            prepared = prepare_text(path, About(licence="-", contributor="0x" + "11" * 20), Path(folder))
+            read = [documents_in(prepared.blobs / shard.digest) for shard in prepared.manifest.shards]
+            shards += read
+            held += [
+                text for shard in prepared.manifest.heldout for text in documents_in(prepared.blobs / shard.digest)
+            ]
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    kept.write_text(json.dumps({"shards": shards, "held": held}))
     return shards, held
+
+
+def documents_in(blob: Path) -> list[str]:
+    """The documents of a shard's file."""
+    return list(ShardText.from_bytes(blob.read_bytes()).documents)
 
 
 def windows_of(model: LoadedModel, documents: Sequence[str], seed: bytes, count: int, sequence: int) -> Windows:
@@ -99,8 +116,10 @@ class Simulation:
             self.model, self.general, seed_of("g", number), evaluation.windows // 2, evaluation.sequence
         )
         with clock.of("judge"):
-            found = judge_round(self.model, self.head, deltas, held, general, JudgeSettings())
-        self._step([delta.vector for delta in deltas if delta.vector is not None], found.scores)
+            join = partial(self._next, [delta.vector for delta in deltas if delta.vector is not None])
+            found = judge_round(self.model, self.head, deltas, held, general, JudgeSettings(), lambda s: join(s)[0])
+        if any(found.scores):
+            self.head, self.momentum = join(found.scores)
         return found
 
     def _mine(self, number: int, order: int, miner: str, shards: list[list[str]], clock: Clock) -> DeltaInput:
@@ -123,17 +142,15 @@ class Simulation:
         seen = windows.take(range(min(len(windows), self.assigned_windows)))
         return DeltaInput(miner, hashlib.sha256(payload).digest(), decoded, order, seen)
 
-    def _step(self, vectors: list[Vector], scores: list[int]) -> None:
-        """The outer Nesterov step on the mean of good deltas, in float32 (the network's is exact; close enough to size)."""
+    def _next(self, vectors: list[Vector], scores: list[int]) -> tuple[Vector, Vector]:
+        """The outer Nesterov step on the mean of good deltas, in float32 (the network's is exact): head, momentum."""
         total = sum(scores)
-        if total == 0:
-            return
-        update = sum(
-            (np.float32(s / total) * v for s, v in zip(scores, vectors, strict=True)), np.zeros_like(self.head)
-        )
-        lr, beta = self.genesis.outer.lr_q16 / 65536, self.genesis.outer.momentum_q16 / 65536
-        self.momentum = update if self.momentum is None else np.float32(beta) * self.momentum + update
-        self.head = (self.head + np.float32(lr) * (np.float32(beta) * self.momentum + update)).astype(np.float32)
+        update = np.zeros_like(self.head)
+        for score, vector in zip(scores, vectors, strict=True):
+            update += np.float32(score / total) * vector
+        lr, beta = np.float32(self.genesis.outer.lr_q16 / 65536), np.float32(self.genesis.outer.momentum_q16 / 65536)
+        momentum = update if self.momentum is None else beta * self.momentum + update
+        return self.head + lr * (beta * momentum + update), momentum
 
 
 def report(number: int, found: Judgement, clock: Clock) -> None:
@@ -146,21 +163,15 @@ def report(number: int, found: Judgement, clock: Clock) -> None:
     )
     for delta in found.deltas:
         assert delta.gain and delta.assigned and delta.likeness, "all deltas of the simulation are whole"
-        honesty = delta.assigned - delta.others if delta.others else delta.assigned
+        honesty = delta.honesty or delta.assigned
         marginal = f"{delta.marginal.mean:.4f}" if delta.marginal else "-"
         print(
-            f"    {delta.reason.name} {delta.score} gain {delta.gain.mean:.4f} ± {delta.gain.error:.4f} marginal {marginal}"
+            f"    {delta.reason.name} {delta.score} gain {delta.gain.mean:.4f} ± {delta.gain.error:.4f}"
+            f" marginal {marginal}"
             f" honesty {honesty.mean:+.4f} ± {honesty.error:.4f} cosine {delta.likeness.cosine:.2f}"
             f" overlap {delta.likeness.overlap:.2f}"
         )
     print("  CPU-s", {what: round(seconds, 2) for what, seconds in clock.spent.items()})
-
-
-def texts(name: str) -> list[str]:
-    """The demo's sample texts."""
-    if Path(name).is_file():
-        return [str(text) for text in json.loads(Path(name).read_text())]
-    raise SystemExit(f"{name}: give a JSON file with a list of documents")
 
 
 def main() -> None:
@@ -169,10 +180,8 @@ def main() -> None:
     parser.add_argument("--preset", default="nano")
     parser.add_argument("--model", default="law", choices=("law", "computing"))
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--text", required=True, help="JSON list of documents of the field")
-    parser.add_argument("--general", required=True, help="JSON list of documents of the retention text")
     parser.add_argument("--cache", type=Path, default=Path(".strata/cache"))
-    parser.add_argument("--assigned", type=int, default=4, help="assigned windows judged per miner")
+    parser.add_argument("--assigned", type=int, default=3, help="assigned windows judged per miner")
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.FIELD=VALUE", help="override a setting")
     arguments = parser.parse_args()
     store = MemoryStore()
@@ -183,11 +192,10 @@ def main() -> None:
     objective: Objective = Train()
     if "DISTIL" in genesis.kinds:
         objective = Distil(load_genesis(store, plans["global"].digest, arguments.cache, trainable=False))
-    shards, held = split_documents(texts(arguments.text))
+    shards, held = shards_of(arguments.model, arguments.cache)
+    general = shards_of("general", arguments.cache)[1]
     print(f"{arguments.model}: {model.n} values trained, {len(shards)} shards, {len(held)} held-out documents")
-    simulation = Simulation(
-        model, genesis, objective, shards, held, texts(arguments.general), model.get_vector(), arguments.assigned
-    )
+    simulation = Simulation(model, genesis, objective, shards, held, general, model.get_vector(), arguments.assigned)
     for number in range(1, arguments.rounds + 1):
         clock = Clock()
         report(number, simulation.round(number, clock), clock)

@@ -1,4 +1,4 @@
-"""Empty modules from configs, the number format that this processor is quick with, and the split of a decoder in two."""
+"""Empty modules from configs, the number format that this processor is quick with, a decoder split in two."""
 
 from __future__ import annotations
 
@@ -104,12 +104,18 @@ def run_layers(module: nn.Module, hidden: torch.Tensor, first: int, end: int) ->
     return hidden
 
 
+def final_norm(module: nn.Module, hidden: torch.Tensor) -> torch.Tensor:
+    """The norm between the last layer and the vocabulary, of an architecture that can be split."""
+    model: Any = module
+    found: torch.Tensor = model.model.norm(hidden)
+    return found
+
+
 def last_hidden(module: nn.Module, tokens: torch.Tensor) -> torch.Tensor:
     """Hidden states after the last norm, just before the vocabulary, of any architecture."""
     model: Any = module
     if can_split(module):
-        found: torch.Tensor = model.model.norm(run_layers(module, embed(module, tokens), 0, layer_count(module)))
-        return found
+        return final_norm(module, run_layers(module, embed(module, tokens), 0, layer_count(module)))
     out = model.base_model(input_ids=tokens, use_cache=False)
     hidden: torch.Tensor = out.last_hidden_state
     return hidden

@@ -21,6 +21,7 @@ from client.manifests import Genesis
 from client.storage import Store
 from node.models.architecture import compute_dtype, config_of, empty_model, named_weights
 from node.models.lora import B_SUFFIX, attach
+from node.models.memory import keep_memory
 from node.models.tokenizer import BYTES, ByteTokenizer, FileTokenizer, Tokenizer
 
 MAX_WEIGHT_BYTES = 64 * 1024**3
@@ -96,6 +97,7 @@ def load_genesis(
 
     A LoRA model loads its base by the digest in its own genesis, so that nothing but ``digest`` has to be trusted.
     """
+    keep_memory()
     genesis = read_genesis(store, digest, timeout)
     weights = _weights(store, bytes.fromhex(genesis.weights), cache_dir, timeout)
     if genesis.form == "lora":

@@ -1,7 +1,7 @@
-"""Adapters whose A is frozen at genesis and whose B alone is trained, so that the average of deltas is the delta of the average.
+"""Adapters with A frozen at genesis and B alone trained, so that the average of deltas is the delta of the average.
 
-For a linear layer W of the base: ``y = W x + (alpha / rank) * B (A x)``. B starts at zero, A at random with rows of length
-one on average, so that A x is as large as x's entries are.
+For a linear layer W of the base: ``y = W x + (alpha / rank) * B (A x)``. B starts at zero, A at random with rows of
+length one on average, so that A x is as large as x's entries are.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ def nano_model(seed: int, shape: NanoShape | None = None) -> nn.Module:
             if parameter.dim() == 1:
                 parameter.fill_(1.0)
                 continue
-            deviation = 0.02 if "embed" in name else parameter.shape[1] ** -0.5
+            deviation = 0.1 if "embed" in name else parameter.shape[1] ** -0.5
             if name.endswith(("o_proj.weight", "down_proj.weight")):
                 deviation /= (2 * layers) ** 0.5
             parameter.copy_(torch.randn(parameter.shape, generator=generator) * deviation)

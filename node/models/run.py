@@ -11,6 +11,7 @@ from node.models.architecture import (
     can_split,
     compute_dtype,
     embed,
+    final_norm,
     last_hidden,
     layer_count,
     run_layers,
@@ -39,8 +40,7 @@ def hidden_of(model: LoadedModel, inputs: torch.Tensor, prefix: torch.Tensor | N
         if prefix is None:
             return last_hidden(model.module, inputs)
         hidden = run_layers(model.module, prefix, model.frozen_layers, layer_count(model.module))
-        out: torch.Tensor = model.module.model.norm(hidden)  # type: ignore[union-attr,operator]
-        return out
+        return final_norm(model.module, hidden)
 
 
 def to_logits(model: LoadedModel, hidden: torch.Tensor) -> torch.Tensor:

@@ -78,7 +78,7 @@ def pack(tokenizer: Tokenizer, documents: Sequence[str], sequence: int) -> list[
 def training_windows(
     tokenizer: Tokenizer, shards: Sequence[Sequence[str]], seed: bytes, miner: str, sequence: int, member: int = 0
 ) -> Windows:
-    """A miner's windows in the order in which it trains on them: a function of the round's seed, the miner and its shards.
+    """A miner's windows in the order in which it trains on them: a function of the round's seed, miner and shards.
 
     A validator calls this too: the first rows are what the miner certainly saw. Each member of a team (0 is its leader)
     has an order of its own.

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from client.errors import DeltaError
 from client.manifests import Inner
 from node.models.load import LoadedModel
-from node.models.run import frozen_prefix, logits_of
+from node.models.run import frozen_prefix, hidden_of
 from node.training.batches import Windows, rows_for
 from node.training.objectives import Objective, Train
 
@@ -50,7 +50,7 @@ class Step:
 
 @dataclass(frozen=True)
 class TrainResult:
-    """``delta`` is new - old, float32. ``losses`` are per step, in nats. ``stopped``: ended before all steps were done."""
+    """``delta`` is new - old, float32. ``losses`` are per step, in nats. ``stopped``: before all steps were done."""
 
     delta: NDArray[np.float32]
     tokens: int
@@ -90,7 +90,8 @@ def run_inner(
 ) -> TrainResult:
     """Train from the model's present values; leaves the model as it was and returns the difference.
 
-    ``should_stop`` is asked before every step: a miner passes its deadline. Raises ``DeltaError`` if the result isn't finite.
+    ``should_stop`` is asked before every step: a miner passes its deadline. Raises ``DeltaError`` where the result
+    isn't finite.
     """
     start = model.get_vector()
     goal = objective or Train()
@@ -109,7 +110,7 @@ def run_inner(
             for group in optimizer.param_groups:
                 group["lr"] = settings.lr * schedule(step, settings.steps, settings.warmup)
             inputs, targets = windows.inputs(rows), windows.targets(rows)
-            loss = goal.loss(logits_of(model, inputs, prefixes.of(rows, inputs)), inputs, targets)
+            loss = goal.loss(model, hidden_of(model, inputs, prefixes.of(rows, inputs)), inputs, targets)
             loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(parameters, settings.clip)
             optimizer.step()

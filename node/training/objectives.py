@@ -9,16 +9,20 @@ import torch
 from torch.nn import functional
 
 from client.errors import ManifestError
+from node.models.architecture import vocabulary_weight
+from node.models.head_loss import frozen_head_loss
 from node.models.load import LoadedModel
-from node.models.run import logits_of
+from node.models.run import hidden_of, to_logits
 from node.training.batches import IGNORED
 
 
 class Objective(Protocol):
-    """A loss of the model's logits on tokens. Float32 scalar, mean over the predicted tokens, in nats."""
+    """A loss of the model on tokens. Float32 scalar, mean over the predicted tokens, in nats."""
 
-    def loss(self, logits: torch.Tensor, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """``logits`` [windows, tokens, vocabulary]; ``inputs`` and ``targets`` [windows, tokens]."""
+    def loss(
+        self, model: LoadedModel, hidden: torch.Tensor, inputs: torch.Tensor, targets: torch.Tensor
+    ) -> torch.Tensor:
+        """``hidden`` [windows, tokens, width], before the vocabulary; ``inputs`` and ``targets`` [windows, tokens]."""
 
 
 def train_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -53,9 +57,15 @@ def distil_loss(
 class Train:
     """Learn the text."""
 
-    def loss(self, logits: torch.Tensor, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    def loss(
+        self, model: LoadedModel, hidden: torch.Tensor, inputs: torch.Tensor, targets: torch.Tensor
+    ) -> torch.Tensor:
         """Cross-entropy."""
-        return train_loss(logits, targets)
+        weight = vocabulary_weight(model.module)
+        if weight.requires_grad:
+            return train_loss(to_logits(model, hidden), targets)
+        counted = targets != IGNORED
+        return frozen_head_loss(hidden[counted], weight, targets[counted])
 
 
 @dataclass(frozen=True)
@@ -66,8 +76,18 @@ class Distil:
     temperature: float = 1.0
     mix: float = 0.5
 
-    def loss(self, logits: torch.Tensor, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    def loss(
+        self, model: LoadedModel, hidden: torch.Tensor, inputs: torch.Tensor, targets: torch.Tensor
+    ) -> torch.Tensor:
         """The mix of divergence and cross-entropy."""
         with torch.no_grad():
-            parent = logits_of(self.teacher, inputs)
-        return distil_loss(logits, parent, targets, self.temperature, self.mix)
+            states = hidden_of(self.teacher, inputs)
+        weight, matrix = vocabulary_weight(model.module), vocabulary_weight(self.teacher.module)
+        if len(weight) != len(matrix):
+            raise ManifestError("a student can only learn from a parent with the same vocabulary")
+        if weight.requires_grad:
+            parent = to_logits(self.teacher, states)
+            return distil_loss(to_logits(model, hidden), parent, targets, self.temperature, self.mix)
+        counted = targets != IGNORED
+        teacher = (states[counted], matrix)
+        return frozen_head_loss(hidden[counted], weight, targets[counted], teacher, self.temperature, self.mix)

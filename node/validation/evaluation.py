@@ -8,8 +8,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from node.models.architecture import vocabulary_weight
+from node.models.head_loss import place_losses
 from node.models.load import LoadedModel
-from node.models.run import frozen_prefix, hidden_of, to_logits
+from node.models.run import frozen_prefix, hidden_of
 from node.training.batches import IGNORED, Windows
 
 Losses = NDArray[np.float64]
@@ -100,15 +102,12 @@ class Bench:
         self.judged += int(self.windows.predicted[batch].sum())
         with torch.no_grad():
             hidden = hidden_of(self.model, inputs, self._prefixes[number])
-            return window_losses(to_logits(self.model, hidden), targets)
+            return self._losses(hidden, targets)
 
-
-def window_losses(logits: torch.Tensor, targets: torch.Tensor) -> Losses:
-    """Each window's loss in nats, from float32 sums over the vocabulary."""
-    sums = []
-    for scores, wanted in zip(logits, targets, strict=True):
-        values = scores.float()
-        chosen = values.gather(1, wanted.clamp(min=0)[:, None])[:, 0]
-        nll = (torch.logsumexp(values, dim=1) - chosen).double()
-        sums.append(float(nll[wanted != IGNORED].sum()))
-    return np.array(sums, dtype=np.float64)
+    def _losses(self, hidden: torch.Tensor, targets: torch.Tensor) -> Losses:
+        """Each window's loss in nats, from float32 sums over the vocabulary."""
+        weight = vocabulary_weight(self.model.module)
+        counted = targets != IGNORED
+        places = place_losses(hidden[counted], weight, targets[counted]).double().numpy()
+        owners = np.nonzero(counted.numpy())[0]
+        return np.bincount(owners, weights=places, minlength=len(targets)).astype(np.float64)

@@ -1,13 +1,13 @@
 """A round's judgement: every delta alone, all together, and each beside the others, on text that the seed picked.
 
-Base losses are measured once; deltas are applied in place and undone. Where only a model's last layers are trained, the frozen
-layers run once per window for all deltas.
+Base losses are measured once; deltas are applied in place and undone. Where only a model's last layers are trained, the
+frozen layers run once per window for all deltas.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,28 +15,34 @@ from numpy.typing import NDArray
 from contracts.enums import ScoreReason
 from node.models.load import LoadedModel, Vector
 from node.training.batches import Windows
-from node.validation.evaluation import Bench, Estimate, Measured, fall
+from node.validation.evaluation import Bench, Estimate, Losses, Measured, fall
 from node.validation.scoring import (
     Likeness,
     Measurements,
     ScoringSettings,
     form_reason,
+    honesty_of,
     likeness,
     reason_for,
     score_for,
 )
 
 Join = Callable[[list[int]], Vector]
-"""Scores in the deltas' order to the model's values after a round with those: the exact aggregation of ``client.replay``."""
+"""Scores in the deltas' order to the model's values after such a round: the exact aggregation of ``client.replay``."""
 
 
 @dataclass(frozen=True)
 class JudgeSettings:
-    """How much is measured. ``max_norm``: of a delta, Euclidean. ``marginal_windows``: held-out windows for the marginal gain."""
+    """How much is measured. ``max_norm``: of a delta, Euclidean. The others count windows; more than that are left out.
+
+    The assigned windows are cut to the length of the held-out ones.
+    """
 
     scoring: ScoringSettings = field(default_factory=ScoringSettings)
     max_norm: float = 1e4
-    marginal_windows: int = 16
+    marginal_windows: int = 8
+    general_windows: int = 8
+    assigned_windows: int = 3
 
 
 @dataclass(frozen=True)
@@ -67,13 +73,14 @@ class Judged:
     marginal: Estimate | None = None
     assigned: Estimate | None = None
     others: Estimate | None = None
+    honesty: Estimate | None = None
     forgetting: Estimate | None = None
     likeness: Likeness | None = None
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """A validator's view of a round, in the deltas' order. Losses in nats a token; ``*_fall`` are paired differences."""
+    """A validator's view of a round, in the deltas' order. Losses in nats a token; ``*_fall``: paired differences."""
 
     deltas: tuple[Judged, ...]
     heldout_before: float
@@ -97,27 +104,25 @@ class Judgement:
 
 @dataclass
 class _Alone:
-    """What one delta did by itself."""
+    """What one delta did by itself. ``inputs``: fall of the loss on every dealt window, in nats a token."""
 
     heldout: Estimate
     general: Estimate
-    assigned: Estimate | None
-    others: Estimate | None
+    assigned: Estimate | None = None
+    others: Estimate | None = None
+    inputs: Losses | None = None
 
 
 class _Court:
     """The windows of one judgement, measured at the head once."""
 
-    def __init__(
-        self, model: LoadedModel, head: Vector, deltas: Sequence[DeltaInput], heldout: Windows, general: Windows
-    ) -> None:
+    def __init__(self, model: LoadedModel, head: Vector, heldout: Windows, general: Windows, dealt: _Dealt) -> None:
         self.model = model
         self.head = head
         self.heldout = Bench(model, heldout)
         self.general = Bench(model, general)
-        self.dealt, owners = _dealt(deltas)
-        self.owners = owners
-        self.inputs = None if self.dealt is None else Bench(model, self.dealt)
+        self.owners = dealt.owners
+        self.inputs = None if dealt.windows is None else Bench(model, dealt.windows)
         model.set_vector(head)
         self.heldout_base = self.heldout.measure()
         self.general_base = self.general.measure()
@@ -126,16 +131,14 @@ class _Court:
     def alone(self, index: int, vector: Vector) -> _Alone:
         """The model with this delta and no other."""
         self.model.set_vector(self.head + vector)
-        heldout = fall(self.heldout_base, self.heldout.measure())
-        general = fall(self.general_base, self.general.measure())
-        assigned = others = None
-        if self.inputs is not None and self.inputs_base is not None and (self.owners == index).any():
-            after = self.inputs.measure()
-            own = np.flatnonzero(self.owners == index)
-            rest = np.flatnonzero(self.owners != index)
-            assigned = fall(self.inputs_base.take(own), after.take(own))
-            others = fall(self.inputs_base.take(rest), after.take(rest)) if len(rest) else None
-        return _Alone(heldout, general, assigned, others)
+        found = _Alone(fall(self.heldout_base, self.heldout.measure()), fall(self.general_base, self.general.measure()))
+        if self.inputs is not None and self.inputs_base is not None:
+            after, base = self.inputs.measure(), self.inputs_base
+            own, rest = np.flatnonzero(self.owners == index), np.flatnonzero(self.owners != index)
+            found.assigned = fall(base.take(own), after.take(own)) if len(own) else None
+            found.others = fall(base.take(rest), after.take(rest)) if len(rest) else None
+            found.inputs = (base.losses - after.losses) / base.tokens
+        return found
 
     @property
     def judged(self) -> int:
@@ -156,36 +159,33 @@ def judge_round(
 ) -> Judgement:
     """Judge all deltas of a round against ``head``; leaves the model at ``head``.
 
-    ``heldout``: windows of held-out text that the evaluation seed picked; ``general``: the retention text's. ``join`` computes
-    the next values from scores; without it the mean of the good deltas, weighted by score, is added to the head.
+    ``heldout``: windows of held-out text that the evaluation seed picked; ``general``: the retention text's. ``join``
+    computes the next values from scores; without it the mean of the good deltas, weighted by score, is added to the head.
     """
     settings = settings or JudgeSettings()
     steps = 2 + 2 * len(deltas)
-    court = _Court(model, head, deltas, heldout, general)
+    dealt = _dealt(deltas, settings.assigned_windows, int(heldout.lengths.max()))
+    court = _Court(model, head, heldout, general.take(range(min(len(general), settings.general_windows))), dealt)
     progress(1, steps)
+    reasons = [_form(delta, len(head), settings.max_norm) for delta in deltas]
     alone: dict[int, _Alone] = {}
-    first: list[Judged] = []
     for index, delta in enumerate(deltas):
-        reason = (
-            delta.reason
-            if delta.reason is not ScoreReason.OK
-            else form_reason(delta.vector, len(head), settings.max_norm)
-        )
-        if reason is ScoreReason.OK and delta.vector is not None:
+        if reasons[index] is ScoreReason.OK and delta.vector is not None:
             alone[index] = court.alone(index, delta.vector)
-            first.append(_judged(delta, alone[index], _likest(index, deltas), None, settings.scoring))
-        else:
-            first.append(Judged(delta.miner, delta.digest, 0, reason))
         progress(2 + index, steps)
+    found = {index: _measurements(index, deltas, alone, court.owners) for index in alone}
+    final = [
+        _judged(delta, reasons[index], alone.get(index), found.get(index), settings.scoring)
+        for index, delta in enumerate(deltas)
+    ]
     joiner = join or _mean(head, deltas)
-    scores = [judged.score for judged in first]
+    scores = [judged.score for judged in final]
     after, general_after = _joined(court, joiner, scores)
-    final: list[Judged] = []
-    for index, judged in enumerate(first):
+    for index, judged in enumerate(final):
         if judged.score and sum(score > 0 for score in scores) > 1:
             marginal = _marginal(court, joiner, scores, index, after, settings.marginal_windows)
-            judged = _judged(deltas[index], alone[index], judged.likeness or Likeness(0, 0), marginal, settings.scoring)
-        final.append(judged)
+            whole = replace(found[index], marginal=marginal)
+            final[index] = _judged(deltas[index], reasons[index], alone[index], whole, settings.scoring)
         progress(2 + len(deltas) + index, steps)
     model.set_vector(head)
     progress(steps, steps)
@@ -201,17 +201,54 @@ def judge_round(
     )
 
 
+def _form(delta: DeltaInput, n: int, max_norm: float) -> ScoreReason:
+    """What is wrong with the delta before anything is loaded."""
+    if delta.reason is not ScoreReason.OK:
+        return delta.reason
+    return form_reason(delta.vector, n, max_norm)
+
+
+def _measurements(
+    index: int, deltas: Sequence[DeltaInput], alone: dict[int, _Alone], owners: NDArray[np.int64]
+) -> Measurements:
+    """What was measured of one delta before it is seen beside the others."""
+    own = alone[index]
+    honesty = None
+    if own.inputs is not None:
+        peers = [
+            other.inputs
+            for place, other in alone.items()
+            if place != index and other.inputs is not None and other.heldout.mean > 0.0
+        ]
+        honesty = honesty_of(own.inputs, peers, owners == index)
+    forgetting = Estimate(-own.general.mean, own.general.error)
+    return Measurements(own.heldout, None, honesty, forgetting, _likest(index, deltas))
+
+
 def _judged(
-    delta: DeltaInput, alone: _Alone, like: Likeness, marginal: Estimate | None, settings: ScoringSettings
+    delta: DeltaInput,
+    form: ScoreReason,
+    alone: _Alone | None,
+    found: Measurements | None,
+    settings: ScoringSettings,
 ) -> Judged:
-    honesty = alone.assigned - alone.others if alone.assigned is not None and alone.others is not None else None
-    forgetting = Estimate(-alone.general.mean, alone.general.error)
-    found = Measurements(alone.heldout, marginal, honesty, forgetting, like)
+    """The result of one delta; of one with a bad form, only that."""
+    if alone is None or found is None:
+        return Judged(delta.miner, delta.digest, 0, form)
     reason = reason_for(found, settings)
     return Judged(
-        delta.miner, delta.digest, score_for(found, reason), reason,
-        alone.heldout, marginal, alone.assigned, alone.others, forgetting, like,
-    )  # fmt: skip
+        miner=delta.miner,
+        digest=delta.digest,
+        score=score_for(found, reason),
+        reason=reason,
+        gain=found.gain,
+        marginal=found.marginal,
+        assigned=alone.assigned,
+        others=alone.others,
+        honesty=found.honesty,
+        forgetting=found.forgetting,
+        likeness=found.likeness,
+    )
 
 
 def _joined(court: _Court, join: Join, scores: list[int]) -> tuple[Measured, Measured]:
@@ -241,17 +278,25 @@ def _likest(index: int, deltas: Sequence[DeltaInput]) -> Likeness:
     return max(found, key=lambda like: (like.cosine, like.overlap), default=Likeness(0.0, 0.0))
 
 
-def _dealt(deltas: Sequence[DeltaInput]) -> tuple[Windows | None, NDArray[np.int64]]:
-    """All deltas' assigned windows as one set, and whose each is."""
+@dataclass(frozen=True)
+class _Dealt:
+    """All deltas' assigned windows as one set, and whose each is (the delta's place)."""
+
+    windows: Windows | None
+    owners: NDArray[np.int64]
+
+
+def _dealt(deltas: Sequence[DeltaInput], each: int, length: int) -> _Dealt:
+    """The first ``each`` windows assigned to every delta, cut to ``length`` tokens."""
     rows: list[list[int]] = []
     owners: list[int] = []
     for index, delta in enumerate(deltas):
         if delta.assigned is None:
             continue
-        for tokens, length in zip(delta.assigned.tokens, delta.assigned.lengths, strict=True):
-            rows.append(tokens[: int(length)].tolist())
+        for tokens, size in list(zip(delta.assigned.tokens, delta.assigned.lengths, strict=True))[:each]:
+            rows.append(tokens[: min(int(size), length)].tolist())
             owners.append(index)
-    return (Windows.of(rows) if rows else None), np.array(owners, dtype=np.int64)
+    return _Dealt(Windows.of(rows) if rows else None, np.array(owners, dtype=np.int64))
 
 
 def _mean(head: Vector, deltas: Sequence[DeltaInput]) -> Join:

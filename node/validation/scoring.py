@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from contracts.enums import ScoreReason
-from node.validation.evaluation import Estimate
+from node.validation.evaluation import Estimate, Losses
 
 MICRO = 1_000_000
 MAX_SCORE_MICRO_NATS = 10**9
@@ -20,8 +21,9 @@ class ScoringSettings:
     """Where a delta passes. Losses are in nats a token.
 
     ``z``: standard errors by which a gain must exceed zero. ``honesty_z``: standard errors by which the gain on the
-    miner's own inputs may fall short of the gain on others' before the work counts as not done. ``epsilon``: how far the
-    loss on the retention text may rise. ``copy_cosine`` and ``copy_overlap``: likeness to an earlier delta that makes it a copy.
+    miner's own inputs may fall short of the gain on others' before the work counts as not done. ``epsilon``: how far
+    the loss on the retention text may rise. ``copy_cosine`` and ``copy_overlap``: likeness to an earlier delta that
+    makes it a copy.
     """
 
     z: float = 2.0
@@ -43,8 +45,9 @@ class Likeness:
 class Measurements:
     """What was measured of one delta. ``marginal`` and ``honesty`` are None where they could not be measured.
 
-    ``gain``: fall of held-out loss, applied alone. ``marginal``: the further fall beside the other deltas. ``honesty``: gain on
-    its assigned inputs less gain on others'. ``forgetting``: rise of the loss on the retention text.
+    ``gain``: fall of held-out loss, applied alone. ``marginal``: the further fall beside the other deltas.
+    ``honesty``: gain on its assigned inputs less gain on others', see :func:`honesty_of`. ``forgetting``: rise of the
+    loss on the retention text.
     """
 
     gain: Estimate
@@ -104,6 +107,20 @@ def top_places(vector: NDArray[np.float32], part: int = 64) -> NDArray[np.int64]
 def _overlap(first: NDArray[np.int64], second: NDArray[np.int64]) -> float:
     smaller = min(len(first), len(second))
     return len(np.intersect1d(first, second, assume_unique=True)) / smaller if smaller else 0.0
+
+
+def honesty_of(own: Losses, peers: Sequence[Losses], mine: NDArray[np.bool_]) -> Estimate | None:
+    """How much more a delta gained on its assigned windows than on others', in nats a token; None where nothing tells.
+
+    ``own`` and each of ``peers`` are falls of the loss per window. Windows differ in how much anybody gains on them, so
+    the peers' mean on the same window is taken away first: what remains is what this miner alone learned there.
+    """
+    apart = own - np.mean(peers, axis=0) if peers else own
+    inside, outside = apart[mine], apart[~mine]
+    if len(inside) < 2 or len(outside) < 2 or not np.isfinite(apart).all():
+        return None
+    error = np.sqrt(inside.var(ddof=1) / len(inside) + outside.var(ddof=1) / len(outside))
+    return Estimate(float(inside.mean() - outside.mean()), float(error))
 
 
 def form_reason(vector: NDArray[np.float32] | None, n: int, max_norm: float) -> ScoreReason:
