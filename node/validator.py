@@ -85,7 +85,7 @@ class Validator(Worker):
         if view.ended:
             ended = replace(nothing, finished=self.finished >= view.round)
             return next_validator_action(view, ended, self.auto_open)
-        if view.phase < Phase.SCORE or not self._is_frozen(view):
+        if not self._is_frozen(view) or view.phase < Phase.SCORE:
             return Action.WAIT
         mine = ValidatorRecords(
             frozen=True,
@@ -266,7 +266,9 @@ class Validator(Worker):
     # after ------------------------------------------------------------------------------------------------------------
 
     def after_round(self, view: RoundInfo, model: ModelInfo) -> None:
-        """Take the new head over."""
+        """Take the new head over; ask to be let in again where silence may have shut us out."""
+        if view.phase == Phase.VOID:
+            self._come_back()
         self._payloads.clear()
         self.parts.vault.forget(model.id, view.round - 1)
         with self.runtime.compute:

@@ -1,0 +1,158 @@
+"""The validator, on a chain in memory."""
+
+from pathlib import Path
+
+import pytest
+
+from contracts.enums import Phase, ScoreReason
+from node.validator import Validator
+from node.vault import HeadRecord, ScoreRecord
+from tests.unit.role_fakes import FakeHeads, FakeJudge, World, told
+
+
+def at_score(tmp_path: Path, validators: int = 1) -> World:
+    """A world whose only miner has revealed."""
+    world = World(tmp_path, validators=validators)
+    world.open()
+    miner = world.miner()
+    miner.step()
+    miner.step()
+    world.ledger.mine()
+    miner.step()
+    world.ledger.mine(2)
+    assert world.owner.round(1, 1).phase == Phase.SCORE
+    return world
+
+
+def judge_of(validator: Validator) -> FakeJudge:
+    assert isinstance(validator.parts.judge, FakeJudge)
+    return validator.parts.judge
+
+
+def test_validator_walks_through_a_round(tmp_path: Path) -> None:
+    world = at_score(tmp_path)
+    validator = world.validator()
+    assert validator.step()  # JUDGE
+    seed = world.owner.round(1, 1).evaluation_seed
+    assert validator.parts.vault.find(ScoreRecord, 1, 1, seed) is not None
+    assert validator.step()  # COMMIT_SCORES
+    world.ledger.mine()
+    assert validator.step()  # REVEAL_SCORES
+    assert world.owner.scores_of(1, 1, validator.address).scores == (1000,)
+    world.ledger.mine()
+    assert validator.step()  # BUILD_HEAD
+    assert validator.parts.vault.find(HeadRecord, 1, 1, seed) is not None
+    assert validator.step()  # COMMIT_HEAD
+    world.ledger.mine()
+    assert validator.step()  # REVEAL_HEAD
+    world.ledger.mine()
+    assert world.owner.round(1, 1).phase == Phase.FINAL
+    world.owner.tick(1)
+    assert validator.step()  # FINISH
+    assert isinstance(validator.parts.heads, FakeHeads)
+    assert validator.parts.heads.advanced == 1
+    assert told(validator, "round_final")[0]["head"] == ("01" * 32)
+    assert not validator.step()
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 4, 5])
+def test_validator_restarted_after_any_step_finishes_the_round(tmp_path: Path, steps: int) -> None:
+    world = at_score(tmp_path)
+    validator = world.validator()
+    mined_after = {2, 3, 5}
+    for step in range(1, 7):
+        if step == steps + 1:
+            validator = world.validator()  # a new object on the old state folder
+        assert validator.step(), step
+        if step in mined_after:
+            world.ledger.mine()
+    world.ledger.mine()
+    assert world.owner.round(1, 1).phase == Phase.FINAL
+
+
+def test_validator_gives_the_judge_what_the_seed_dealt(tmp_path: Path) -> None:
+    world = at_score(tmp_path)
+    validator = world.validator()
+    validator.step()
+    job = judge_of(validator).jobs[0]
+    assert sorted(job.assigned[0]) == [("text one",), ("text two",)]
+    assert job.heldout == ("held out",)
+    assert job.committed == (0,)
+    assert len(job.payloads) == 1 and isinstance(job.payloads[0], bytes)
+
+
+def test_validator_calls_unfetched_deltas_unavailable(tmp_path: Path) -> None:
+    world = at_score(tmp_path)
+    world.store.blobs.pop(world.owner.submissions(1, 1)[0].digest)
+    validator = world.validator()
+    validator.step()
+    assert judge_of(validator).jobs[0].payloads == (ScoreReason.UNAVAILABLE,)
+
+
+def test_validator_calls_wrong_bytes_and_too_many_bytes_bad_form(tmp_path: Path) -> None:
+    world = at_score(tmp_path)
+    digest = world.owner.submissions(1, 1)[0].digest
+    for data in (b"other bytes", b"x" * 1000):
+        world.store.blobs[digest] = data
+        validator = world.validator()
+        validator._payloads.clear()
+        job_before = len(judge_of(validator).jobs)
+        validator.judge(world.owner.round(1, 1))
+        assert judge_of(validator).jobs[job_before].payloads == (ScoreReason.BAD_FORM,)
+
+
+def test_validator_refuses_undeclared_datasets(tmp_path: Path) -> None:
+    world = at_score(tmp_path)
+    validator = world.validator()
+    submission = world.owner.submissions(1, 1)[0]
+    view = world.owner.round(1, 1)
+    assert validator._payload(world.model, view, submission, [7], 1.0) is ScoreReason.NOT_ASSIGNED
+
+
+def test_validator_out_of_the_freeze_rejoins_once_a_round(tmp_path: Path) -> None:
+    world = World(tmp_path, validators=2)
+    out = world.validators[1]
+    world.ledger.dropped.add((1, out.address))
+    world.ledger.mine()
+    world.open()
+    assert out.address not in [address for address, _ in world.owner.round_validators(1, 1)]
+    validator = world.validator(1)
+    validator.step()
+    validator.step()
+    assert len(told(validator, "rejoined")) == 1
+    assert (1, out.address) not in world.ledger.dropped
+
+
+def test_validator_votes_for_good_data_and_against_bad(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    good = world.put_dataset([["a text"]], [["another text"]])
+    leaking = world.put_dataset([["the same  Text"]], [["the same text"]])
+    wrong_size = world.put_dataset([["b text"]], [["c text"]], size=3)
+    no_licence = world.put_dataset([["d text"]], [["e text"]], licence=" ")
+    none_held_out = world.put_dataset([["f text"]], [])
+    miscounted = world.put_dataset([["g text"]], [["h text"]], shards=2)
+    validator = world.validator()
+    validator.step()
+    votes = {event["dataset"]: (event["accept"], event["reason"]) for event in told(validator, "dataset_vote")}
+    assert votes[good][0] is True
+    refused = {leaking: "training shards too", wrong_size: "bytes", no_licence: "licence",
+               none_held_out: "held out", miscounted: "shards"}  # fmt: skip
+    for number, words in refused.items():
+        accepted, reason = votes[number]
+        assert accepted is False
+        assert words in reason
+
+
+def test_validator_does_not_vote_before_it_has_all_of_the_text(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    number = world.put_dataset([["a text"]], [["another text"]])
+    root = world.owner.dataset(number).root
+    blob = world.store.blobs.pop(root)
+    validator = world.validator()
+    validator.step()
+    assert not told(validator, "dataset_vote")
+    world.store.blobs[root] = blob
+    assert validator.parts.votes is not None
+    validator.parts.votes.last_look = 0.0
+    validator.step()
+    assert told(validator, "dataset_vote")[0]["accept"] is True
