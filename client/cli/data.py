@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from client.storage import IpfsStore
     from client.types import DatasetInfo
 
-app = plain_group("Submit text to train on, list datasets, look into one.")
+app = plain_group("Submit text to train on, list datasets, look into one, withdraw one.")
 
 _STAGES = {
     "read": "Reading and cleaning",
@@ -151,6 +151,26 @@ def show_dataset(
         show_json({**facts, "manifest": None if manifest is None else manifest.to_json()})
     else:
         _show_one(facts, manifest)
+
+
+@app.command()
+def withdraw(
+    dataset: Annotated[int, typer.Argument(help="A dataset's number, see `strata data list`.", min=1)],
+    wallet: WalletOption = None,
+    passphrase_file: PassphraseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take your dataset out of the rounds to come. What was published stays public; what was earned stays yours.
+
+    Example: strata data withdraw 1 --wallet alice
+    """
+    chosen = settings(wallet_name=wallet, wallet_passphrase_file=passphrase_file)
+    link = chain(chosen, open_account(chosen))
+    receipt = link.withdraw_dataset(dataset)
+    if as_json:
+        show_json({"id": dataset, "tx": receipt.tx, "block": receipt.block})
+    else:
+        say(f"Dataset {dataset} is withdrawn from block {receipt.block} on (0x{receipt.tx.hex()}).")
 
 
 def _show_one(facts: dict[str, Any], manifest: Dataset | None) -> None:
