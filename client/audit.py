@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from client.audit_calls import NOT_OPENED, check_calls, reader_of
+from client.audit_calls import NOT_OPENED, Reader, check_calls
 from client.audit_facts import RoundFacts, rounds_of
 from client.audit_heads import HeadAudit
 from client.audit_log import AuditChain, AuditLog, AuditReport, Finding, Progress
@@ -34,10 +34,12 @@ def audit(
     scratch: Path | None = None,
     progress: Progress | None = None,
     timeout: float = 60.0,
+    read_input: Reader | None = None,
 ) -> AuditReport:
     """Audit one model or all, every settled round or those of ``rounds`` (first, last, both included).
 
     ``scratch``: a folder for snapshots while they are read. ``timeout``: seconds for one object from IPFS.
+    ``read_input`` gives a transaction's input; without it the salts of scores and heads are not looked at.
     Differences are returned, not raised; ``ChainUnavailable`` and the like are raised.
     """
     tell = progress or (lambda _what, _done, _all: None)
@@ -50,7 +52,7 @@ def audit(
     if rounds is not None and not any(selected.values()):
         raise AuditError(f"no settled round lies in {rounds[0]}:{rounds[1]}")
     datasets = chain.datasets()
-    skipped = _check_records(chain, log, chosen, selected, tell)
+    skipped = _check_records(chain, log, chosen, selected, read_input, tell)
     tell("payments", 0, 1)
     MoneyAudit(
         chain=chain,
@@ -74,9 +76,9 @@ def _check_records(
     log: AuditLog,
     chosen: Sequence[ModelInfo],
     selected: dict[int, list[RoundFacts]],
+    read: Reader | None,
     tell: Progress,
 ) -> tuple[str, ...]:
-    read = reader_of(chain)
     datasets = chain.datasets()
     for found in chosen:
         for place, entry in enumerate(selected[found.id]):

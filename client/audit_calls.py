@@ -12,8 +12,9 @@ from typing import Any
 from client.audit_facts import RoundFacts
 from client.audit_log import AuditChain, AuditLog
 from client.commitments import head_commitment, score_commitment
+from client.errors import AuditError
 
-NOT_OPENED = "salts of scores and heads: this chain end point gives no transaction inputs"
+NOT_OPENED = "the salts of scores and heads (no way to read transactions was given)"
 
 _SCORES = ("revealScores", ("uint256", "uint64", "uint64[]", "uint8[]", "bytes32", "bytes32"))
 _HEAD = ("revealHead", ("uint256", "uint64", "bytes32", "bytes32"))
@@ -22,10 +23,19 @@ Reader = Callable[[bytes], bytes]
 """From a transaction's hash to its input."""
 
 
-def reader_of(chain: AuditChain) -> Reader | None:
-    """The chain's way to read a transaction's input, where it has one."""
-    found: Reader | None = getattr(chain, "transaction_input", None)
-    return found
+def transaction_reader(rpc_url: str) -> Reader:
+    """Reads transactions from an RPC end point."""
+    from client.chain_rpc import Rpc
+
+    rpc = Rpc(rpc_url, timeout=10.0, patience=15.0)
+
+    def read(tx: bytes) -> bytes:
+        raw = rpc.request("eth_getTransactionByHash", ["0x" + tx.hex()])
+        if raw is None:
+            raise AuditError(f"the end point does not know transaction 0x{tx.hex()}; use an archive node")
+        return bytes.fromhex(raw["input"][2:])
+
+    return read
 
 
 def check_calls(chain: AuditChain, read: Reader, log: AuditLog, facts: RoundFacts) -> None:

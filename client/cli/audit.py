@@ -62,10 +62,13 @@ def _run(model: str | None, rounds: tuple[int, int] | None, timeout: float) -> A
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     from client.audit import audit as run_audit
+    from client.audit_calls import transaction_reader
     from client.storage import IpfsStore
 
     chosen = settings()
-    store = IpfsStore(chosen.network().ipfs)
+    network = chosen.network()
+    store = IpfsStore(network.ipfs)  # without the read cache: an audit asks IPFS itself
+    read = transaction_reader(network.rpc)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console(stderr=True), transient=True) as bar:
         task = bar.add_task("audit", total=None)
@@ -73,7 +76,7 @@ def _run(model: str | None, rounds: tuple[int, int] | None, timeout: float) -> A
         def tell(what: str, done: int, total: int) -> None:
             bar.update(task, description=what, completed=done, total=total)
 
-        return run_audit(chain(chosen), store, model, rounds, progress=tell, timeout=timeout)
+        return run_audit(chain(chosen), store, model, rounds, progress=tell, timeout=timeout, read_input=read)
 
 
 def as_plain(report: AuditReport) -> dict[str, Any]:

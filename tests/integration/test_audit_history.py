@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,12 +11,14 @@ from typing import Any
 import pytest
 
 from client.audit import AuditReport, audit
+from client.audit_calls import transaction_reader
 from client.chain import Chain
+from client.cli.main import run
 from client.errors import AuditError, UnknownModel
 from client.settings import Network
 from client.types import Event
 from tests.conftest import ChainProcess
-from tests.integration.audit_world import VALIDATORS, History, make_history
+from tests.integration.audit_world import SALT, VALIDATORS, History, make_history
 
 pytestmark = pytest.mark.slow
 
@@ -61,7 +64,8 @@ def changed(event: Event, name: str, where: dict[str, Any], **args: Any) -> Even
 
 
 def test_audit_when_nothing_was_changed_then_passes(history: History, tmp_path: Path) -> None:
-    report = audit(reader(history), history.store, scratch=tmp_path)
+    report = audit(reader(history), history.store, scratch=tmp_path, read_input=transaction_reader(history.network.rpc))
+    assert report.skipped == () and report.counts["head commitment"] > report.counts["attested head"]
     assert report.findings == ()
     assert report.models == ("global", "law") and len(report.rounds) == 6
     for check in ("weights_sha256", "momentum_sha256", "consensus", "rewards", "dividends", "shares", "fee", "escrow",
@@ -166,3 +170,37 @@ def test_audit_when_assignment_was_ignored_then_says_who(history: History) -> No
         return [replace(entry, dataset_ids=(4,)) for entry in entries] if (model, number) == (2, 1) else entries
 
     assert ("law", 1, "assignment") in failed(audit(Tampered(chain, submissions=stored), history.store, "law"))
+
+
+def test_audit_when_a_reveal_carried_another_salt_then_commitment_differs(history: History) -> None:
+    chain = reader(history)
+    real = transaction_reader(history.network.rpc)
+    spoiled = audit(chain, history.store, "law", (1, 1), read_input=lambda tx: real(tx).replace(SALT, bytes(32)))
+    assert failed(spoiled) == {("law", 1, "score commitment"), ("law", 1, "head commitment")}
+    assert audit(chain, history.store, "law", (1, 1), read_input=lambda tx: b"another contract").ok
+    assert audit(chain, history.store, "law", (1, 1)).skipped
+
+
+@pytest.mark.parametrize("spoil", [False, True])
+def test_strata_audit_when_run_then_exit_code_says_it(
+    history: History, spoil: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    history.network.save(tmp_path / "network.json")
+    monkeypatch.setattr("client.storage.IpfsStore", lambda *_: history.store)
+    command = ["--home", str(tmp_path), "--network", str(tmp_path / "network.json"), "audit", "law"]
+    digest = reader(history).submissions(2, 1)[0].digest
+    original = history.store.blobs[digest]
+    if spoil:
+        history.store.blobs[digest] = original[:-1] + bytes([original[-1] ^ 1])
+    try:
+        assert run(command) == int(spoil)
+        words = capsys.readouterr().out
+        assert ("AUDIT FAILED" in words and "law round 1: delta" in words) if spoil else "AUDIT PASSED" in words
+        assert run([*command, "--json", "--rounds", "1:2"]) == int(spoil)
+        told = json.loads(capsys.readouterr().out)
+        assert told["ok"] is not spoil and told["rounds"] == [{"model": "law", "round": n} for n in (1, 2)]
+        assert bool(told["findings"]) is spoil
+        assert run([*command, "--rounds", "5:2"]) == 1
+        assert run(["--network", str(tmp_path / "network.json"), "audit", "medicine"]) == 1
+    finally:
+        history.store.blobs[digest] = original
