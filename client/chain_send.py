@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 GWEI = 10**9
 POLL_SECONDS = 0.25
 REBROADCAST_SECONDS = 6.0
+RECOVERY_SECONDS = 5.0  # how long what an earlier run sent may hold up the next transaction
 MAX_SIGNATURES = 5  # how often a nonce may be taken by somebody else before we give up
 # Gas of calls whose cost depends on the block that they land in (whoever acts last settles the round).
 FIXED_GAS = {"tick": 12_000_000, "revealScores": 10_000_000, "revealHead": 10_000_000}
@@ -257,13 +258,25 @@ class Sender:
             if entry.chain_id != self._chain_id or entry.chain != self._chain_genesis():
                 self._journal.finish(entry.tx, "another chain")
                 continue
+            self._settle(entry)
+
+    def _settle(self, entry: JournalEntry) -> None:
+        """Looks the entry up, sends it again where it is missing, and gives it some seconds to be mined."""
+        deadline = time.monotonic() + RECOVERY_SECONDS
+        sent = False
+        while True:
             receipt = self._rpc.request("eth_getTransactionReceipt", [entry.tx])
             if receipt is not None and receipt.get("blockNumber") is not None:
                 self._journal.finish(entry.tx, "mined" if int(receipt["status"], 16) == 1 else "failed")
-            elif not self._send_again(entry):
+                return
+            if not sent and not self._send_again(entry):
                 self._journal.finish(entry.tx, "replaced")
-            else:
-                log.info("sent again what an earlier run signed: %s (%s)", entry.purpose, entry.tx)
+                return
+            sent = True
+            if time.monotonic() > deadline:
+                log.warning("sent again what an earlier run signed, not mined yet: %s (%s)", entry.purpose, entry.tx)
+                return
+            self._rpc.pause(POLL_SECONDS)
 
     def _chain_genesis(self) -> str:
         """The hash of block 0: tells a fresh devnet from the last one, which had the same chain id."""

@@ -9,6 +9,11 @@ from client.cli.output import Column, show, text
 app = group("Settings, and where each comes from.")
 
 
+@app.callback()
+def config() -> None:
+    """Keeps this a group while it has one command."""
+
+
 @app.command("show")
 def show_config(as_json: JsonOption = False, as_csv: CsvOption = False) -> None:
     """Show every setting with its value and its origin: default, file, environment or flag.
