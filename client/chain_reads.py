@@ -227,7 +227,7 @@ class Reads(ABC):
         """How many rounds in a row the validator has missed."""
         return int(self._read("Rounds", "missedOf", model_id, validator))
 
-    def phaseat_block(self, model_id: int, number: int, block: int) -> tuple[Phase, int, VoidReason]:
+    def phase_at(self, model_id: int, number: int, block: int) -> tuple[Phase, int, VoidReason]:
         """(phase, its end, void reason) at ``block`` if nobody acts until then."""
         phase, end, reason = self._read("Rounds", "phaseAt", model_id, number, block)
         return Phase(phase), int(end), VoidReason(reason)

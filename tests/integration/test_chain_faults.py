@@ -99,7 +99,7 @@ def test_transfer_when_the_process_dies_before_sending_then_the_next_run_sends_i
     def die(*_: Any) -> bool:
         raise Killed
 
-    dying._signer()._broadcast = die  # type: ignore[method-assign]
+    dying._signer()._broadcast = die  # type: ignore[method-assign, assignment]
     with pytest.raises(Killed):
         dying.transfer(SOMEBODY, TOKEN)
     assert len(FileJournal(tmp_path).pending()) == 1
@@ -118,7 +118,7 @@ def test_journal_when_it_is_from_another_chain_then_nothing_is_sent_again(
     with pytest.raises(TransactionLost):
         chain.receipt_seconds = 1.0
         chain._signer().receipt_seconds = 1.0
-        chain._signer()._send_again = lambda _: True  # type: ignore[method-assign]
+        chain._signer()._send_again = lambda entry: True  # type: ignore[method-assign]
         chain.transfer(SOMEBODY, TOKEN)
     assert len(journal.pending()) == 1
     fresh = start_chain()

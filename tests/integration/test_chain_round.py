@@ -39,10 +39,6 @@ class World:
         """What every commitment binds."""
         return chain.chain_id, chain.contract_address("Rounds"), self.model.id, 1, chain.address
 
-    def phase(self) -> Phase:
-        """Of the first round, in the next block."""
-        return self.deployer.phase_at(self.model.id, 1, self.deployer.block_number() + 1)[0]
-
 
 @pytest.fixture
 def world(anvil: ChainProcess, connect: Connect) -> World:
@@ -137,6 +133,8 @@ def test_round_when_all_scores_are_zero_then_it_is_final_with_the_head_unchanged
 
 def test_round_when_nobody_commits_then_it_is_void_and_says_so(world: World) -> None:
     world.deployer.tick(world.model.id)
+    opened = world.deployer.round(world.model.id, 1).open_block
+    assert world.deployer.phase_at(world.model.id, 1, opened + 6)[:2] == (Phase.COMMIT, opened + 12)
     world.anvil.mine(13)
     (state,) = round_states(world.deployer, "law")
     assert state.info.void_reason.name == "EMPTY"
