@@ -19,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import importlib
 import json
 import logging
 import time
@@ -133,6 +134,7 @@ class Team:
         timeout_seconds: float = 30.0,
     ) -> Team:
         """Open the team's own connections. A leader writes its address to ``announce``; a member waits for it."""
+        _load_allreduce()  # a second or more: not in the loop, and not while others wait
         thread = LoopThread("strata-team")
         try:
             where = [] if settings.leader else _leader_address(settings.peers, timeout_seconds)
@@ -276,7 +278,6 @@ class Team:
 
     async def _reduce(self, vector: Vector, round_key: str, group: Sequence[str], deadline: float) -> Vector | None:
         """Hivemind's all-reduce over the group; ``None`` when it failed."""
-        lean_hivemind()
         import torch
         from hivemind.averaging.allreduce import AllReduceRunner
         from hivemind.averaging.partition import AllreduceException
@@ -295,8 +296,8 @@ class Team:
             tensors=(tensor,),
             ordered_peer_ids=[PeerID.from_base58(peer) for peer in group],
             peer_fractions=tuple(1.0 / len(group) for _ in group),
-            sender_timeout=seconds / 3,
-            reducer_timeout=seconds / 2,
+            sender_timeout=0.7 * seconds,
+            reducer_timeout=0.9 * seconds,
         )
         await runner.add_p2p_handlers(self._libp2p.p2p, namespace=group_id.hex()[:32])
         try:
@@ -315,6 +316,11 @@ class Team:
             return None
         finally:
             await runner.remove_p2p_handlers(self._libp2p.p2p, namespace=group_id.hex()[:32])
+
+
+def _load_allreduce() -> None:
+    lean_hivemind()
+    importlib.import_module("hivemind.averaging.allreduce")
 
 
 def prepare_identity(path: Path) -> str:

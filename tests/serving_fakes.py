@@ -30,7 +30,7 @@ from node.serving.service import AnswerService, ServiceLimits
 from node.streaming import GenerateServer
 from node.swarm import Swarm
 
-NETWORK = Network("test", 31337, "http://127.0.0.1:1", 0, {name: "0x" + "11" * 20 for name in CONTRACTS})
+NETWORK = Network("test", 31337, "http://127.0.0.1:1", 0, dict.fromkeys(CONTRACTS, "0x" + "11" * 20))
 PRICE = 10**15
 
 
@@ -157,7 +157,7 @@ def world(folder: Path, delay_seconds: float = 0.0) -> Iterator[World]:
             status=SimpleNamespace(update=values.update),
             events=SimpleNamespace(write=lambda *_, **__: None),
         )
-        url = "http://127.0.0.1:%d" % listener.getsockname()[1]
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         thread = threading.Thread(target=serve_http, args=(app, listener, cast(Any, runtime)), daemon=True)
         thread.start()
         try:
