@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 from devnet.layout import BOOTSTRAP, GATEWAY, NODES, SERVER, TEAM_LEADER, TEAM_MEMBER
@@ -54,7 +55,7 @@ def wait_started(net: Devnet, names: tuple[str, ...]) -> None:
     for name in names:
         status = net.run.node(name) / "status.json"
         what = f"{name} (log: {net.run.log(name)})"
-        wait_until(lambda path=status: works(path), START_SECONDS, what, net.check)  # type: ignore[misc]
+        wait_until(partial(works, status), START_SECONDS, what, net.check)
 
 
 def works(status: Path) -> bool:

@@ -8,6 +8,7 @@ import shutil
 import time
 import urllib.error
 import urllib.request
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,6 @@ from client.errors import ChainUnavailable, ToolMissing
 from devnet.layout import HOST, REPOSITORY, Run
 from devnet.processes import NodeFailed, ProcessSpec, Supervisor, tail
 
-CHAIN_ID = 31337
 NAME = "chain"
 GAS_LIMIT = 30_000_000
 READY_SECONDS = 40.0
@@ -29,6 +29,7 @@ class LocalChain:
 
     rpc: str
     kind: str  # "anvil" or "ganache"
+    chain_id: int
 
     def call(self, method: str, *parameters: Any, timeout_seconds: float = 10.0) -> Any:
         """One JSON-RPC call; for what only a local chain has, such as setting a balance."""
@@ -60,7 +61,7 @@ def rpc_call(rpc: str, method: str, *parameters: Any, timeout_seconds: float = 1
 
 def start_chain(supervisor: Supervisor, run: Run, port: int, ganache: bool) -> LocalChain:
     """Start Anvil (or Ganache) and wait until it answers."""
-    chain = LocalChain(f"http://{HOST}:{port}", "ganache" if ganache else "anvil")
+    chain = LocalChain(f"http://{HOST}:{port}", "ganache" if ganache else "anvil", chain_id_of(run))
     command = ganache_command(run, port) if ganache else anvil_command(run, port)
     supervisor.start(ProcessSpec(NAME, command, run.log(NAME), folder=run.path / "chain"))
     deadline = time.monotonic() + READY_SECONDS
@@ -79,10 +80,15 @@ def start_chain(supervisor: Supervisor, run: Run, port: int, ganache: bool) -> L
             time.sleep(0.1)
 
 
+def chain_id_of(run: Run) -> int:
+    """A chain number of the run's own: what was signed for one run is worth nothing in the next."""
+    return 31_337_000 + zlib.crc32(run.path.name.encode()) % 1_000_000
+
+
 def anvil_command(run: Run, port: int) -> tuple[str, ...]:
     """Anvil's command line; its state is saved at a clean stop."""
     return (
-        *(str(find_anvil()), "--host", HOST, "--port", str(port), "--chain-id", str(CHAIN_ID)),
+        *(str(find_anvil()), "--host", HOST, "--port", str(port), "--chain-id", str(chain_id_of(run))),
         *("--block-time", "1", "--hardfork", "shanghai", "--gas-limit", str(GAS_LIMIT), "--accounts", "1"),
         *("--state", str(run.path / "chain" / "anvil.json")),
     )
@@ -97,7 +103,16 @@ def ganache_command(run: Run, port: int) -> tuple[str, ...]:
     if not script.is_file():
         raise ToolMissing(f"Ganache is missing ({script}); 'make setup' fetches it")
     return (
-        *(node, str(script), "--server.host", HOST, "--server.port", str(port), "--chain.chainId", str(CHAIN_ID)),
+        *(
+            node,
+            str(script),
+            "--server.host",
+            HOST,
+            "--server.port",
+            str(port),
+            "--chain.chainId",
+            str(chain_id_of(run)),
+        ),
         *("--chain.hardfork", "shanghai", "--miner.blockTime", "1", "--miner.blockGasLimit", str(GAS_LIMIT)),
         *("--wallet.totalAccounts", "1", "--database.dbPath", str(run.path / "chain" / "ganache")),
     )

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from client.settings import Network
 from client.wallet import Wallets
 from contracts.enums import Role
 from devnet.build import BuiltModel, read_models
-from devnet.chain import CHAIN_ID, LocalChain, start_chain
+from devnet.chain import LocalChain, start_chain
 from devnet.layout import (
     BOOTSTRAP,
     CAROL,
@@ -53,6 +54,7 @@ from devnet.waiting import Stopwatch, together, wait_until
 
 if TYPE_CHECKING:
     from client.chain import Chain
+    from client.storage import IpfsStore
 
 TOKEN = 10**18
 COINS_WEI = 100 * 10**18
@@ -124,6 +126,12 @@ class Devnet:
             passphrase = self.home.passphrase.read_text().strip()
             self._chains[wallet] = Chain.connect(self.network, self.wallets.open(wallet, passphrase))
         return self._chains[wallet]
+
+    def store(self) -> IpfsStore:
+        """IPFS, through the daemon that people's commands use."""
+        from client.storage import IpfsStore
+
+        return IpfsStore(self.node_plan().daemons[CLIENTS], self.home.cache / "blobs")
 
     def command(self, *arguments: str, wallet: str = "", seconds: float = COMMAND_SECONDS) -> CommandResult:
         """Run ``strata ARGUMENTS`` as a process, as a person would."""
@@ -250,7 +258,7 @@ def deploy_contracts(net: Devnet) -> None:
     plan = net.node_plan()
     net.network = Network(
         name=f"devnet-{net.run.path.name}",
-        chain_id=CHAIN_ID,
+        chain_id=net.local.chain_id,
         rpc=net.local.rpc,
         deploy_block=deployed.deploy_block,
         contracts=deployed.contracts,
@@ -264,7 +272,7 @@ def deploy_contracts(net: Devnet) -> None:
     share |= {name: VALIDATORS_STAKE * part // 100 * 2 for name, part in zip(VALIDATORS, STAKE_SHARES, strict=True)}
     share |= {CAROL: POCKET}
     with net.times.part("tokens"):
-        works = [lambda n=name, a=amount: treasury.transfer(net.address(n), a) for name, amount in share.items()]
+        works = [partial(treasury.transfer, net.address(name), amount) for name, amount in share.items()]
         together(works, START_SECONDS, "the tokens' transfers")
     net.say(f"contracts deployed at block {net.network.deploy_block}; rounds at {net.network.contracts['Rounds']}")
 
@@ -305,8 +313,12 @@ def finish_daemons(net: Devnet) -> None:
     with net.times.part("IPFS"):
         for name in net.node_plan().daemons:
             log = net.run.log(daemon_name(name))
-            ready = lambda path=log: any('"api"' in line for line in tail(path, 200))  # noqa: E731
-            wait_until(ready, START_SECONDS, f"the IPFS daemon of {name} (log: {log})", net.check)
+            wait_until(partial(answers, log), START_SECONDS, f"the IPFS daemon of {name} (log: {log})", net.check)
+
+
+def answers(log: Path) -> bool:
+    """Whether a daemon has written its ready line."""
+    return any('"api"' in line for line in tail(log, 200))
 
 
 def finish_models(net: Devnet) -> None:
@@ -334,7 +346,7 @@ def finish_models(net: Devnet) -> None:
             net.ids[model.name] = chain.register_model(*args).id
 
         for level in sorted({model.level for model in net.models}):
-            works = [lambda m=m: register(m) for m in net.models if m.level == level]
+            works = [partial(register, model) for model in net.models if model.level == level]
             together(works, START_SECONDS, "the models' registration")
     names = ", ".join(f"{m.name} ({m.level.name.lower()})" for m in net.models)
     net.say(f"registered {names}")
@@ -350,15 +362,14 @@ def place_stakes(net: Devnet) -> None:
         for model in models:
             chain.stake(model, role, amount)
 
-    works: list[Callable[[], None]] = [lambda n=n: place(n, Role.MINER, MINER_STAKE) for n in MINERS]
+    works = [partial(place, name, Role.MINER, MINER_STAKE) for name in MINERS]
     for name, part in zip(VALIDATORS, STAKE_SHARES, strict=True):
         amount = VALIDATORS_STAKE * part // 100
-        works.append(lambda n=name, a=amount: place(n, Role.VALIDATOR, a))
+        works.append(partial(place, name, Role.VALIDATOR, amount))
     with net.times.part("stakes"):
         together(works, START_SECONDS, "the stakes")
-    net.say(
-        f"{len(MINERS)} miners and {len(VALIDATORS)} validators staked, validators {'/'.join(map(str, STAKE_SHARES))}"
-    )
+    shares = "/".join(map(str, STAKE_SHARES))
+    net.say(f"{len(MINERS)} miners staked equally, {len(VALIDATORS)} validators {shares} per cent")
 
 
 def start_nodes(net: Devnet, names: Sequence[str] = NODES) -> None:
@@ -402,7 +413,7 @@ def submit_texts(net: Devnet) -> None:
                 if job.contributor == person:
                     submit(net, job)
 
-        works = [lambda p=p: submit_all(p) for p in people]
+        works = [partial(submit_all, person) for person in people]
         together(works, SUBMIT_SECONDS, "the contributors' submissions")
         wait_accepted(net, len(found))
 

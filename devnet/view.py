@@ -235,6 +235,11 @@ class View:
             self._live.stop()
             self._live = None
 
+    @property
+    def live(self) -> bool:
+        """Whether there is a picture that moves (else lines are printed)."""
+        return self._live is not None
+
     def begin(self, index: int) -> None:
         """A step of the story (counted from 0) begins; the one before has ended."""
         now = time.time()

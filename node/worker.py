@@ -15,6 +15,7 @@ from node.interfaces import WorkerChain
 from node.runtime import Runtime
 
 TICK_SPREAD_SECONDS = 2.0  # over which the nodes that may tick are spread
+TICK_PATIENCE_SECONDS = 4.0  # for whoever opens the rounds to settle them; a tick that comes second would open the next
 BACKOFF_FIRST_SECONDS = 0.5
 BACKOFF_MOST_SECONDS = 10.0
 
@@ -137,6 +138,7 @@ class Worker:
         key, now = (number, action), time.monotonic()
         if self._tick_at is None or self._tick_at[0] != key:
             wait = tick_delay(self.chain.address, self.model.id, number, TICK_SPREAD_SECONDS)
+            wait += 0.0 if self.auto_open else TICK_PATIENCE_SECONDS
             self._tick_at = (key, now + wait)
         if now < self._tick_at[1]:
             return False

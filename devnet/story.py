@@ -1,0 +1,163 @@
+"""The demo: from nothing to an answer that was trained, judged and paid for. Reads like the story that it tells."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.text import Text
+
+from client.errors import StrataError
+from devnet.bringup import start_models, start_network, start_serving
+from devnet.keeper import INTERRUPTED, kept
+from devnet.layout import ALICE, BOB, CAROL, MINERS, SERVER, VALIDATORS, Home, RunOptions
+from devnet.network import CommandResult, Devnet, submit_texts
+from devnet.poll import Poller
+from devnet.processes import run_processes, tail
+from devnet.question import Asked, ask
+from devnet.rounds import RoundResult, run_rounds
+from devnet.summary import promises, save_picture, save_plot, show, write_summary
+from devnet.verify import Verdict, verify
+from devnet.view import View
+
+STEPS = (
+    "a network starts: chain, contracts, IPFS, DHT, nodes",
+    "the models: one large, two fields below it",
+    "two people submit text",
+    "rounds: train, commit, reveal, score, attest",
+    "a question is answered and paid for",
+    "who did what, who was paid what, and is it true",
+    "summary",
+)
+WIDTH_PIPED = 160
+
+
+@dataclass
+class Told:
+    """What happened in the story."""
+
+    net: Devnet
+    results: list[RoundResult] = field(default_factory=list)
+    asked: Asked | None = None
+    commands: list[CommandResult] = field(default_factory=list)
+    verdict: Verdict | None = None
+    started: float = field(default_factory=time.time)
+    seconds: float = 0.0
+
+
+def tell(home: Home, options: RunOptions) -> int:
+    """Run the demo and return its exit code: 0 only if everything was as promised."""
+    console = Console(width=None if Console().is_terminal else WIDTH_PIPED)
+    poller = Poller()
+    title = f"Strata devnet · preset {options.preset} · {'Ganache' if options.ganache else 'Anvil'}"
+    told: Told | None = None
+    broken: list[str] = []
+    try:
+        with kept(home, options, lambda text: None) as net:
+            told = Told(net)
+            with View(console, title, STEPS, poller) as view:
+                poller.net = net
+                net.say = lambda text: _note(view, text)
+                view.note(f"everything of this run is in {net.run.path}")
+                try:
+                    play(told, view)
+                except StrataError as error:
+                    broken.append(explain(told, error))
+            told.seconds = time.time() - told.started
+            if not broken:
+                broken += finish(told, console)
+            console.print(Text("stopping every process", style="dim"))
+        broken += [f"process {process.pid} was left" for process in run_processes(told.net.run.path)]
+    except KeyboardInterrupt:
+        console.print("\nstopped; nothing is left running", style="yellow")
+        return INTERRUPTED
+    except StrataError as error:
+        console.print(Text(f"Error: {error}", style="red"))
+        return 1
+    return verdict_of(console, told, broken)
+
+
+def _note(view: View, text: str) -> None:
+    view.note(text)
+    if view.live:
+        view.board.say("devnet", text, time.time())
+
+
+def play(told: Told, view: View) -> None:
+    """The seven steps."""
+    net = told.net
+    view.begin(0)
+    start_network(net)
+    view.begin(1)
+    start_models(net)
+    view.begin(2)
+    submit_texts(net)
+    view.begin(3)
+    preset = net.options.settings
+    told.results = run_rounds(net, preset.rounds, preset.limit_seconds * 2, net.say)
+    save_picture(net.run, view)
+    view.begin(4)
+    start_serving(net)
+    told.asked = ask(net, preset)
+    view.begin(5)
+    told.commands = look(net)
+    told.verdict = verify(net.chain())
+    view.begin(6)
+    view.end()
+
+
+def look(net: Devnet) -> list[CommandResult]:
+    """What anybody can ask about the network afterwards, as real commands."""
+    models = net.options.settings.rounds
+    asked: list[tuple[str, ...]] = [("contributions",)]
+    asked += [("balance", *MINERS, *VALIDATORS, ALICE, BOB, CAROL, SERVER)]
+    asked += [("audit", model) for model, _ in models]
+    results = []
+    for arguments in asked:
+        net.say(f"strata {' '.join(arguments)}")
+        results.append(net.command(*arguments))
+    return results
+
+
+def finish(told: Told, console: Console) -> list[str]:
+    """Print what the commands said and the summary; returns the promises that were not kept."""
+    for result in told.commands:
+        console.print(Text(f"\n$ {result.shown}", style="bold cyan"))
+        console.print(Text((result.output or result.errors).rstrip()), no_wrap=True, crop=False, overflow="ignore")
+    plot = save_plot(told.net.run, told.results)
+    broken = promises(told)
+    write_summary(told, broken)
+    show(told, console, plot)
+    return broken
+
+
+def explain(told: Told, error: StrataError) -> str:
+    """Why the story stopped, with the end of the logs that may say more."""
+    net = told.net
+    lines = [f"{type(error).__name__}: {error}"]
+    suspects = [name for name in net.supervisor.names() if _complained(net, name)]
+    for name in suspects[:3]:
+        lines.append(f"the end of {net.run.log(name)}:")
+        lines += [f"    {line}" for line in tail(net.run.log(name), 12)]
+    lines.append(f"all logs: {net.run.path / 'logs'}")
+    (net.run.path / "failure.txt").write_text("\n".join([*lines, "", traceback.format_exc()]))
+    return "\n".join(lines)
+
+
+def _complained(net: Devnet, name: str) -> bool:
+    """Whether a process's log has a traceback or an error near its end."""
+    return any(word in line for line in tail(net.run.log(name), 40) for word in ("Traceback", "ERROR", "error:"))
+
+
+def verdict_of(console: Console, told: Told | None, broken: list[str]) -> int:
+    """Say how it ended."""
+    if broken:
+        console.print(Text("\nThe demo did not keep its promises:", style="bold red"))
+        for line in broken:
+            console.print(Text(f"  {line}", style="red"))
+        return 1
+    assert told is not None, "a story that broke nothing was told"
+    console.print(Text(f"\nAll promises kept, in {told.seconds:.0f} s; every process has ended.", style="bold green"))
+    return 0

@@ -1,0 +1,172 @@
+"""Checks a network's money from outside: ``python -m devnet.verify [--network PATH] [--json]``.
+
+Every payment is recomputed from events alone (``devnet.recompute``), and the tokens are counted: the total supply is
+the sum of all balances, and the three contracts that hold other people's tokens hold exactly what they owe. Code 1 if
+anything differs by one wei.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from client.errors import StrataError
+from client.settings import CONTRACTS, Network, find_network
+from client.types import ChainLike, Event
+from contracts.enums import Role
+from devnet.recompute import Check, Ledger
+
+NOBODY = "0x" + "00" * 20
+
+
+@dataclass(frozen=True)
+class Count:
+    """Two amounts in wei that have to be the same."""
+
+    what: str
+    counted: int
+    wanted: int
+
+    @property
+    def ok(self) -> bool:
+        """Whether they are."""
+        return self.counted == self.wanted
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Everything that was checked, at one block."""
+
+    block: int
+    checks: tuple[Check, ...]
+    counts: tuple[Count, ...]
+    holders: int
+
+    @property
+    def ok(self) -> bool:
+        """Whether every wei is where it should be."""
+        return all(check.ok for check in self.checks) and all(count.ok for count in self.counts)
+
+    def faults(self) -> list[str]:
+        """What is wrong, in words."""
+        wrong = [f"{c.what} of model {c.model} round {c.round}: {d}" for c in self.checks for d in c.differences]
+        return wrong + [f"{c.what}: {c.counted} wei, should be {c.wanted}" for c in self.counts if not c.ok]
+
+    def to_json(self) -> dict[str, Any]:
+        """For programs; amounts of wei as text."""
+        return {
+            "ok": self.ok,
+            "block": self.block,
+            "holders": self.holders,
+            "payments": [
+                {
+                    "what": c.what,
+                    "model": c.model,
+                    "round": c.round,
+                    "paid_wei": str(c.paid),
+                    "differences": c.differences,
+                }
+                for c in self.checks
+            ],
+            "counts": [
+                {"what": c.what, "counted_wei": str(c.counted), "wanted_wei": str(c.wanted), "ok": c.ok}
+                for c in self.counts
+            ],
+        }
+
+
+def verify(chain: ChainLike) -> Verdict:
+    """Check a network as it stands at the newest block."""
+    block = chain.block_number()
+    events = [event for name in CONTRACTS for event in chain.events(name, to_block=block)]
+    ledger = Ledger({int(role): chain.min_stake(role) for role in (Role.MINER, Role.VALIDATOR)})
+    checks = ledger.replay(events)
+    balances = moved(events)
+    counts = count(chain, block, balances, events)
+    return Verdict(block, tuple(checks), tuple(counts), sum(1 for amount in balances.values() if amount))
+
+
+def moved(events: Sequence[Event]) -> dict[str, int]:
+    """Every holder's balance, by the token's transfers alone."""
+    balances: dict[str, int] = defaultdict(int)
+    for event in events:
+        if event.name == "Transfer":
+            balances[event.args["from"]] -= event.args["value"]
+            balances[event.args["to"]] += event.args["value"]
+    balances[NOBODY] = 0  # what was minted came from nobody
+    return dict(balances)
+
+
+def count(chain: ChainLike, block: int, balances: dict[str, int], events: Sequence[Event]) -> list[Count]:
+    """The supply, every holder's balance, and the three escrows."""
+    held = {who: chain.token_balance(who, block=block) for who in balances if who != NOBODY}
+    wrong = sum(1 for who, amount in held.items() if amount != balances[who])
+    staking, rewards, channels = (chain.contract_address(n) for n in ("Staking", "Rewards", "InferenceChannels"))
+    return [
+        Count(
+            "the total supply against the sum of all balances and escrows",
+            sum(held.values()),
+            chain.total_supply(block),
+        ),
+        Count("balances that differ from the token's transfers", wrong, 0),
+        Count("stake held against stake placed, less withdrawn and slashed", held.get(staking, 0), staked(events)),
+        Count("rewards held against rewards owed", held.get(rewards, 0), owed(events)),
+        Count("deposits held against channels' remainders", held.get(channels, 0), deposited(events)),
+    ]
+
+
+def staked(events: Sequence[Event]) -> int:
+    """What Staking holds for others (unbonding stake included)."""
+    signs = {"Staked": 1, "Withdrawn": -1, "Slashed": -1}
+    return sum(signs[e.name] * e.args["amount"] for e in events if e.name in signs)
+
+
+def owed(events: Sequence[Event]) -> int:
+    """What Rewards holds for others."""
+    signs = {"RewardCredited": 1, "DividendsAdded": 1, "Claimed": -1}
+    return sum(signs[e.name] * e.args["amount"] for e in events if e.name in signs)
+
+
+def deposited(events: Sequence[Event]) -> int:
+    """What InferenceChannels holds for users."""
+    fields = {"ChannelOpened": ("deposit", 1), "ToppedUp": ("amount", 1), "VoucherRedeemed": ("amount", -1)}
+    fields |= {"ChannelClosed": ("refund", -1)}
+    return sum(fields[e.name][1] * e.args[fields[e.name][0]] for e in events if e.name in fields)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Check and print."""
+    from client.chain import Chain
+
+    parser = argparse.ArgumentParser(prog="python -m devnet.verify", description=__doc__)
+    parser.add_argument("--network", type=Path, help="network.json (else $STRATA_NETWORK, else the home's)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    options = parser.parse_args(arguments)
+    try:
+        chain = Chain.connect(Network.load(find_network(options.network)))
+        verdict = verify(chain)
+    except StrataError as error:
+        print(f"Error: {error}")
+        return 2
+    if options.json:
+        print(json.dumps(verdict.to_json(), indent=1))
+        return 0 if verdict.ok else 1
+    for check in verdict.checks:
+        state = "matches" if check.ok else "DIFFERS"
+        where = f"round {check.round} of model {check.model}" if check.round else f"a fee of model {check.model}"
+        print(f"{state}: {where}, {check.paid} wei")
+    for each in verdict.counts:
+        print(f"{'matches' if each.ok else 'DIFFERS'}: {each.what} ({each.counted} and {each.wanted})")
+    for fault in verdict.faults():
+        print(f"WRONG: {fault}")
+    print("every wei is where it should be" if verdict.ok else "the money is not as it should be")
+    return 0 if verdict.ok else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
