@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import logging
 import threading
 import time
 from collections.abc import Callable, Coroutine, Sequence
@@ -25,6 +26,8 @@ from eth_account.signers.local import LocalAccount
 from client.errors import SwarmError
 from node.swarm_p2p import LOOPBACK, Libp2p, create_libp2p, lean_hivemind
 from node.swarm_records import PeerInfo, heartbeat_key, make_record, parse_record
+
+log = logging.getLogger("strata.node.swarm")
 
 __all__ = ["PeerInfo", "Swarm", "run_bootstrap"]
 
@@ -38,6 +41,7 @@ class LoopThread:
 
     def __init__(self, name: str) -> None:
         self.loop = asyncio.new_event_loop()
+        self.loop.set_exception_handler(_note_failure)
         self._thread = threading.Thread(target=self._main, name=name, daemon=True)
         self._thread.start()
 
@@ -72,6 +76,11 @@ class LoopThread:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _note_failure(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Failures that nobody awaits (of Hivemind's tasks, when a daemon goes away) take one line, not a traceback."""
+    log.info("%s: %r", context.get("message"), context.get("exception"))
 
 
 class Swarm:
