@@ -160,7 +160,7 @@ def judge_round(
     """Judge all deltas of a round against ``head``; leaves the model at ``head``.
 
     ``heldout``: windows of held-out text that the evaluation seed picked; ``general``: the retention text's. ``join``
-    computes the next values from scores; without it the mean of the good deltas, weighted by score, is added to the head.
+    computes the next values from scores; without it the good deltas' mean, weighted by score, is added.
     """
     settings = settings or JudgeSettings()
     steps = 2 + 2 * len(deltas)
