@@ -10,10 +10,10 @@ import pytest
 
 from contracts import CONTRACTS, ArtifactMissing, compile, load_artifact
 from contracts.artifact import ARTIFACTS
+from tests.contracts.harness.build import ENTRIES
 from tests.contracts.net import HARNESS
 
 MAX_CODE = 24_576
-HARNESS_ENTRY = {"Harness": "tests/contracts/harness/Harness.sol"}
 OPENZEPPELIN = compile.ROOT / "node_modules" / "@openzeppelin"
 needs_sources = pytest.mark.skipif(not OPENZEPPELIN.is_dir(), reason="no OpenZeppelin in node_modules")
 
@@ -21,7 +21,7 @@ needs_sources = pytest.mark.skipif(not OPENZEPPELIN.is_dir(), reason="no OpenZep
 @needs_sources
 def test_artifacts_when_sources_are_hashed_then_match() -> None:
     assert compile.stale(compile.protocol_entries()) == []
-    assert compile.stale(HARNESS_ENTRY, HARNESS.parent) == []
+    assert compile.stale(ENTRIES, HARNESS.parent) == []
     assert compile.main(["--check"]) == 0
 
 
@@ -50,5 +50,5 @@ def test_artifact_when_unknown_then_says_what_to_run() -> None:
 def test_artifacts_when_compiled_again_then_byte_equal() -> None:
     for name, artifact in compile.compile_sources(compile.protocol_entries()).items():
         assert compile.render(artifact) == (ARTIFACTS / f"{name}.json").read_text(), name
-    harness = compile.compile_sources(HARNESS_ENTRY)["Harness"]
+    harness = compile.compile_sources(ENTRIES)["Harness"]
     assert compile.render(harness) == HARNESS.read_text()

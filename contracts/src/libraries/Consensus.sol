@@ -19,17 +19,20 @@ library Consensus {
     {
         consensus = new uint64[](submissions);
         uint256 voters = stakes.length;
-        uint256 total;
-        for (uint256 v; v < voters; ++v) {
-            total += stakes[v];
-        }
         uint256[] memory column = new uint256[](voters);
-        for (uint256 m; m < submissions; ++m) {
+        uint256[] memory spare = new uint256[](voters);
+        unchecked {
+            uint256 total; // of at most 2^32 stakes below 2^128
             for (uint256 v; v < voters; ++v) {
-                column[v] = (uint256(scores[v][m]) << 128) | stakes[v];
+                total += stakes[v];
             }
-            Sorting.ascending(column);
-            consensus[m] = _upper(column, total);
+            for (uint256 m; m < submissions; ++m) {
+                for (uint256 v; v < voters; ++v) {
+                    column[v] = (uint256(scores[v][m]) << 128) | stakes[v];
+                }
+                Sorting.ascending(column, spare);
+                consensus[m] = _upper(column, total);
+            }
         }
     }
 
@@ -47,9 +50,12 @@ library Consensus {
     function agreement(uint32[] memory scores, uint64[] memory consensus) internal pure returns (uint32) {
         uint256 low;
         uint256 high;
-        for (uint256 m; m < consensus.length; ++m) {
-            (uint256 a, uint256 b) = (scores[m], consensus[m]);
-            (low, high) = a < b ? (low + a, high + b) : (low + b, high + a);
+        uint256 count = consensus.length;
+        unchecked {
+            for (uint256 m; m < count; ++m) {
+                (uint256 a, uint256 b) = (scores[m], consensus[m]);
+                (low, high) = a < b ? (low + a, high + b) : (low + b, high + a);
+            }
         }
         return uint32(high == 0 ? FULL_AGREEMENT : (low * FULL_AGREEMENT) / high);
     }
@@ -64,9 +70,11 @@ library Consensus {
     /// @dev Walks down from the highest score until half of the stake is passed.
     function _upper(uint256[] memory sorted, uint256 total) private pure returns (uint64) {
         uint256 reached;
-        for (uint256 i = sorted.length; i > 0; --i) {
-            reached += uint128(sorted[i - 1]);
-            if (reached * 2 >= total) return uint64(sorted[i - 1] >> 128);
+        unchecked {
+            for (uint256 i = sorted.length; i > 0; --i) {
+                reached += uint128(sorted[i - 1]);
+                if (reached * 2 >= total) return uint64(sorted[i - 1] >> 128);
+            }
         }
         return 0;
     }

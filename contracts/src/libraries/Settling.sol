@@ -11,7 +11,9 @@ library Settling {
     /// @dev Divisible by 1 to 16, the numbers of datasets that a delta can name.
     uint256 internal constant DATA_UNIT = 720_720;
     /// @dev Datasets beyond these, in the order of submissions, earn nothing in that round (it bounds the gas).
-    uint256 internal constant MAX_DATASETS = 64;
+    uint256 internal constant MAX_DATASETS = 32;
+    /// @dev Slots of the table in which datasets are looked up; more than `MAX_DATASETS`, a power of two.
+    uint256 private constant TABLE = 64;
 
     /// @notice Everybody's weights. Miners: consensus. Validators: stake times agreement, zero for another head than the one that
     /// won. Data: each accepted delta's consensus, divided equally by the datasets that it names.
@@ -68,13 +70,14 @@ library Settling {
         returns (address[] memory owners, uint256[] memory weights)
     {
         uint256[] memory ids = new uint256[](MAX_DATASETS);
+        uint256[] memory table = new uint256[](TABLE);
         weights = new uint256[](MAX_DATASETS);
         uint256 found;
         for (uint256 m; m < r.deltas.length; ++m) {
             uint256 consensus = r.deltas[m].consensus;
             uint32[] memory used = r.deltas[m].datasetIds;
             if (consensus == 0 || used.length == 0) continue;
-            found = _add(ids, weights, found, used, (consensus * DATA_UNIT) / used.length);
+            found = _add(ids, table, weights, found, used, (consensus * DATA_UNIT) / used.length);
         }
         owners = new address[](found);
         for (uint256 i; i < found; ++i) {
@@ -85,18 +88,26 @@ library Settling {
         }
     }
 
-    /// @dev Adds `weight` to each dataset of `used`, in the order in which datasets are first met.
-    function _add(uint256[] memory ids, uint256[] memory weights, uint256 found, uint32[] memory used, uint256 weight)
-        private
-        pure
-        returns (uint256)
-    {
+    /// @dev Adds `weight` to each dataset of `used`, in the order in which datasets are first met. `table` holds places in `ids`,
+    /// from 1, where an id or one before it in the same chain hashes to.
+    function _add(
+        uint256[] memory ids,
+        uint256[] memory table,
+        uint256[] memory weights,
+        uint256 found,
+        uint32[] memory used,
+        uint256 weight
+    ) private pure returns (uint256) {
         for (uint256 k; k < used.length; ++k) {
-            uint256 i;
-            while (i < found && ids[i] != used[k]) ++i;
-            if (i == MAX_DATASETS) continue;
-            if (i == found) ids[found++] = used[k];
-            weights[i] += weight;
+            uint256 id = used[k];
+            uint256 slot = id % TABLE;
+            while (table[slot] != 0 && ids[table[slot] - 1] != id) slot = (slot + 1) % TABLE;
+            if (table[slot] == 0) {
+                if (found == MAX_DATASETS) continue;
+                ids[found] = id;
+                table[slot] = ++found;
+            }
+            weights[table[slot] - 1] += weight;
         }
         return found;
     }
