@@ -67,7 +67,10 @@ def audit(
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
         for found in chosen:
             start = bool(selected[found.id]) and selected[found.id][0].number == 1
-            HeadAudit(store, log, Path(folder), timeout).run(found, selected[found.id], start, tell)
+            heads = HeadAudit(store, log, Path(folder), timeout)
+            heads.run(found, selected[found.id], start, tell)
+            if not any(entry.ended for entry in facts[found.id].values()):
+                heads.genesis(found)
     return _report(log, block, chosen, selected, skipped)
 
 

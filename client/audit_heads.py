@@ -12,7 +12,7 @@ from client.cid import digest_bytes
 from client.codec import max_payload_bytes
 from client.errors import AuditError, DeltaError, ManifestError, StorageError
 from client.manifests import Genesis
-from client.replay import Accepted, ModelState, build_next_head, genesis_state, load_state, read_manifest
+from client.replay import Accepted, ModelState, build_next_head, genesis_state, load_state, read_manifest, sha256_of
 from client.storage import Store
 from client.types import ModelInfo
 from contracts.reference import weights_q16
@@ -40,6 +40,17 @@ class HeadAudit:
         progress(f"{model.name}: heads", len(rounds), len(rounds))
         if state is not None and rounds[-1].number == model.head_round:
             self._log.compare((model.name, model.head_round), "head", state.head_digest, model.head, "registry")
+
+    def genesis(self, model: ModelInfo) -> None:
+        """A model without a settled round: its head is its genesis, whose weights hash to what is recorded."""
+        where = (model.name, 0)
+        self._log.compare(where, "head", model.genesis, model.head, "no round made a head yet")
+        try:
+            state = genesis_state(self._store, model.genesis, self._scratch, self._timeout)
+        except _ERRORS as error:
+            self._log.failed(where, "genesis", "weights that hash to what is recorded", error)
+        else:
+            self._log.compare(where, "genesis", state.genesis.weights_sha256, sha256_of(state.theta))
 
     def _start(self, model: ModelInfo, first: RoundFacts, from_start: bool) -> ModelState | None:
         try:

@@ -356,6 +356,18 @@ def test_audit_when_the_attested_head_is_another_then_fails_bit_for_bit(made: tu
     assert checks(report) == {"head", "head manifest", "weights_sha256", "momentum_sha256"}
 
 
+def test_audit_when_a_model_has_no_round_then_its_genesis_is_hashed(made: tuple[MadeUpChain, World]) -> None:
+    chain, world = made
+    chain.model_info = replace(chain.model_info, head=world.digest, head_round=0)
+    chain.balances = {TREASURY: SUPPLY, STAKING: 0}
+    chain.shares = {}
+    chain.all_events = chain.all_events[:1]  # the treasury's tokens
+    report = audit(chain, world.store)
+    assert report.ok and report.rounds == () and report.counts["genesis"] == 1
+    world.store.blobs.pop(bytes.fromhex(world.genesis.weights))
+    assert checks(audit(chain, world.store)) == {"genesis"}
+
+
 @pytest.mark.parametrize(
     ("text", "wanted"), [(None, None), ("3", (3, 3)), ("3:5", (3, 5)), ("3:", (3, 2**63)), (":5", (1, 5))]
 )

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from client.errors import ManifestError
@@ -136,7 +136,10 @@ def test_vector_when_split_and_joined_then_is_the_same() -> None:
 
 
 @given(
-    st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False, min_value=-(2.0**120), max_value=2.0**120), min_size=1)
+    st.lists(
+        st.floats(width=32, allow_nan=False, allow_infinity=False, min_value=-(2.0**120), max_value=2.0**120),
+        min_size=1,
+    )
 )
 def test_bf16_when_rounded_then_nearest_and_stable(values: list[float]) -> None:
     given_values = np.array(values, dtype=np.float32)
@@ -144,3 +147,20 @@ def test_bf16_when_rounded_then_nearest_and_stable(values: list[float]) -> None:
     back = bf16_to_float32(bits)
     assert np.array_equal(float32_to_bf16(back), bits)
     assert (np.abs(back - given_values) <= np.abs(given_values) * 2.0**-8 + 1e-40).all()
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_tensor_file_when_bytes_are_random_then_only_manifest_errors(data: st.DataObject, tmp_path: Path) -> None:
+    path = tmp_path / "fuzz"
+    write_tensors(path, {"a": np.ones((2, 2), np.float32), "b": np.ones(3, np.uint16)})
+    raw = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 5))):
+        raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
+    path.write_bytes(raw[: data.draw(st.integers(0, len(raw)))] if data.draw(st.booleans()) else raw)
+    try:
+        with TensorFile(path) as file:
+            for name in file.tensors:
+                file.read(name)
+    except ManifestError:
+        return
