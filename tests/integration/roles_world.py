@@ -8,7 +8,7 @@ import subprocess
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,8 +41,8 @@ from node.worker import Worker
 ROOT = Path(__file__).resolve().parents[2]
 ANVIL = ROOT / "node_modules" / "@foundry-rs" / "anvil-linux-amd64" / "bin" / "anvil"
 TOKEN = 10**18
-POLICY = Policy(20, 6, 12, 60, 20, 40, 20)
-SHORT = Policy(16, 4, 6, 16, 6, 10, 6)
+POLICY = Policy(40, 6, 12, 120, 40, 80, 40)
+SHORT = Policy(120, 30, 60, 24, 20, 40, 20)
 
 
 def free_port() -> int:
@@ -64,15 +64,15 @@ def wait_for(what: str, ready: Callable[[], Any], seconds: float) -> Any:
 
 
 @contextmanager
-def anvil(block_seconds: float = 0.5) -> Iterator[str]:
-    """A chain of its own; its RPC URL."""
+def anvil(block_seconds: float = 0.5) -> Iterator[tuple[str, int]]:
+    """A chain of its own: its RPC URL and its process."""
     port = free_port()
     command = [str(ANVIL), "--port", str(port), "--block-time", str(block_seconds), "--silent", "--accounts", "1"]
     child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         url = f"http://127.0.0.1:{port}"
         wait_for("anvil answers", lambda: _answers(url), 20)
-        yield url
+        yield url, child.pid
     finally:
         child.terminate()
         try:
@@ -102,8 +102,8 @@ class Node:
     """A role as a thread."""
 
     runtime: Runtime
-    worker: Worker
-    thread: threading.Thread
+    workers: list[Worker]
+    threads: list[threading.Thread]
 
     def events(self, name: str | None = None) -> list[dict[str, Any]]:
         """What it wrote."""
@@ -114,8 +114,9 @@ class Node:
     def stop(self) -> None:
         """Stop the thread."""
         self.runtime.stop.set()
-        self.thread.join(15)
-        assert not self.thread.is_alive(), f"{self.runtime.config.name} did not stop"
+        for thread in self.threads:
+            thread.join(15)
+            assert not thread.is_alive(), f"{self.runtime.config.name} did not stop"
 
 
 @dataclass
@@ -125,6 +126,7 @@ class World:
     folder: Path
     network: Network
     treasury: LocalAccount
+    chain_pid: int
     store: MemoryStore = field(default_factory=MemoryStore)
     nodes: dict[str, Node] = field(default_factory=dict)
     accounts: dict[str, LocalAccount] = field(default_factory=dict)
@@ -156,35 +158,39 @@ class World:
         values: dict[str, Any] = {"poll_seconds": 0.1, "swarm": False, "margin_blocks": 2, "fetch_seconds": 5.0}
         return open_runtime(NodeConfig(name=name, state=self.state(name), **{**values, **settings}), role)
 
-    def start_miner(self, name: str, model: ModelInfo, store: Any = None, **settings: Any) -> Node:
-        """A miner on one model."""
+    def start_miner(self, name: str, *models: ModelInfo, store: Any = None, **settings: Any) -> Node:
+        """A miner, a thread a model."""
         runtime, store = self.runtime(name, "miner", **settings), store or self.store
-        models = Models(store, self.folder / "cache", 10.0)
+        held = Models(store, self.folder / "cache", 10.0)
         heads = Heads(store, runtime.config.state / "scratch", 10.0)
         parts = MinerParts(
             chain=self.chain(name),
             store=store,
             texts=Texts(store, 10.0),
-            trainer=Learner(models, heads, store, runtime.config.state / "scratch"),
+            trainer=Learner(held, heads, store, runtime.config.state / "scratch"),
             vault=Vault(runtime.config.state / "journal"),
             residuals=Residuals(runtime.config.state / "residuals"),
         )
-        return self._start(name, runtime, Miner(runtime, parts, model))
+        return self._start(name, runtime, [Miner(runtime, parts, model) for model in models])
 
-    def start_validator(self, name: str, model: ModelInfo, store: Any = None, **settings: Any) -> Node:
-        """A validator on one model."""
+    def start_validator(self, name: str, *models: ModelInfo, store: Any = None, **settings: Any) -> Node:
+        """A validator, a thread a model."""
         runtime, store = self.runtime(name, "validator", **settings), store or self.store
         heads = Heads(store, runtime.config.state / "scratch", 10.0)
         bench = Bench(Models(store, self.folder / "cache", 10.0), heads)
         chain, texts = self.chain(name), Texts(store, 10.0)
         vault = Vault(runtime.config.state / "journal")
-        parts = ValidatorParts(chain, store, texts, bench, heads, vault, Votes(chain, texts))
-        return self._start(name, runtime, Validator(runtime, parts, model))
 
-    def _start(self, name: str, runtime: Runtime, worker: Worker) -> Node:
-        thread = threading.Thread(target=worker.run, name=name, daemon=True)
-        node = self.nodes[name] = Node(runtime, worker, thread)
-        thread.start()
+        def parts() -> ValidatorParts:
+            return ValidatorParts(chain, store, texts, bench, heads, vault, Votes(chain, texts))
+
+        return self._start(name, runtime, [Validator(runtime, parts(), model) for model in models])
+
+    def _start(self, name: str, runtime: Runtime, workers: Sequence[Worker]) -> Node:
+        threads = [threading.Thread(target=w.run, name=f"{name} {w.model.name}", daemon=True) for w in workers]
+        node = self.nodes[name] = Node(runtime, list(workers), threads)
+        for thread in threads:
+            thread.start()
         return node
 
     def stop(self) -> None:
@@ -226,10 +232,10 @@ class World:
 @contextmanager
 def small_world(folder: Path, block_seconds: float = 0.5) -> Iterator[World]:
     """A deployed network with nobody in it yet."""
-    with anvil(block_seconds) as url:
+    with anvil(block_seconds) as (url, pid):
         treasury = Account.create()
         rpc(url, "anvil_setBalance", treasury.address, hex(1000 * TOKEN))
-        world = World(folder, deploy(url, treasury), treasury)
+        world = World(folder, deploy(url, treasury), treasury, pid)
         try:
             yield world
         finally:

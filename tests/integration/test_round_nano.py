@@ -36,7 +36,7 @@ def test_rounds_of_the_nano_model_end_with_the_head_that_anybody_recomputes(tmp_
         assert view.head != view.base_head == model.genesis, world.told()
         assert chain.model(model.id).head == view.head
         state = load_state(world.store, view.head, tmp_path)
-        kept = world.nodes["validator-1"].worker.parts.heads.state(model.id, view.head)  # type: ignore[attr-defined]
+        kept = world.nodes["validator-1"].workers[0].parts.heads.state(model.id, view.head)  # type: ignore[attr-defined]
         assert np.array_equal(state.theta, kept.theta)
         assert all(s.weight_q16 > 0 for s in chain.submissions(model.id, 1)), world.told()
         scored = world.nodes["validator-1"].events("scored")[0]
