@@ -130,14 +130,12 @@ def hoist(args: Sequence[str]) -> list[str]:
 
     What follows ``--``, and commands that other layers add (with options of their own), are left alone.
     """
-    if any(arg in ADDED for arg in args[:1]):
-        return list(args)
     front: list[str] = []
     rest: list[str] = []
     queue = list(args)
     while queue:
         arg = queue.pop(0)
-        if arg == "--":
+        if arg == "--" or (arg in ADDED and not rest):
             rest += [arg, *queue]
             break
         if arg == "--debug" or arg.startswith(("--home=", "--network=")):

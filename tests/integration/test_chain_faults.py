@@ -72,6 +72,7 @@ def test_transfer_when_another_process_takes_the_nonce_then_it_is_signed_anew(co
     assert chain.token_balance(SOMEBODY) == 2 * TOKEN
 
 
+@pytest.mark.slow
 def test_threads_when_they_share_a_chain_then_each_transaction_happens_once(
     start_chain: Callable[..., ChainProcess], tmp_path: Path
 ) -> None:
@@ -148,6 +149,7 @@ def test_chain_when_it_is_closed_then_a_waiting_call_gives_up_at_once(network: N
     assert time.monotonic() - started < 10
 
 
+@pytest.mark.slow
 def test_chain_when_it_restarts_in_the_middle_then_calls_wait_and_go_on(
     start_chain: Callable[..., ChainProcess], tmp_path: Path
 ) -> None:

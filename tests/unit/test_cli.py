@@ -140,6 +140,7 @@ def test_config_when_shown_then_each_value_has_an_origin(
 def test_options_when_they_stand_behind_the_command_then_they_are_moved_in_front() -> None:
     assert hoist(["models", "--json", "--network", "n", "--debug"]) == ["--network", "n", "--debug", "models", "--json"]
     assert hoist(["ask", "--", "--debug"]) == ["ask", "--", "--debug"]
+    assert hoist(["--debug", "devnet", "up", "--home", "h"]) == ["--debug", "devnet", "up", "--home", "h"]
     assert hoist(["node", "miner", "--network", "n"]) == ["node", "miner", "--network", "n"]
 
 
