@@ -32,6 +32,8 @@ def cli_page() -> str:
 
 
 def _walk(command: Any, path: str, parent: Any, context_type: Any) -> Iterator[tuple[str, Any, Any]]:
+    if hasattr(command, "real"):  # a stand-in: help shows the command that it stands for
+        command = command.real()
     context = context_type(command, info_name=path.rsplit(" ", 1)[-1], parent=parent)
     yield path, command, context
     if hasattr(command, "list_commands"):
