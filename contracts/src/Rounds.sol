@@ -8,14 +8,14 @@ import {IRewards} from "./interfaces/IRewards.sol";
 import {IRounds} from "./interfaces/IRounds.sol";
 import {IStaking} from "./interfaces/IStaking.sol";
 import {Commitments} from "./libraries/Commitments.sol";
-import {Consensus} from "./libraries/Consensus.sol";
 import {RoundClock} from "./libraries/RoundClock.sol";
 import {Ballot, Delta, Round, Seat} from "./libraries/RoundTypes.sol";
 import {Settling} from "./libraries/Settling.sol";
+import {RoundsViews} from "./rounds/RoundsViews.sol";
 
 /// @title The rounds of every model
 /// @dev Described in `IRounds`.
-contract Rounds is IRounds, ReentrancyGuard {
+contract Rounds is RoundsViews, ReentrancyGuard {
     uint8 private constant MINER = 1;
     uint8 private constant VALIDATOR = 2;
     uint8 private constant LAST_KIND = 2;
@@ -29,12 +29,6 @@ contract Rounds is IRounds, ReentrancyGuard {
     IModelRegistry private immutable _models;
     IDataRegistry private immutable _data;
     IRewards private immutable _rewards;
-
-    /// @inheritdoc IRounds
-    mapping(uint256 modelId => uint64) public current;
-    /// @inheritdoc IRounds
-    mapping(uint256 modelId => mapping(address validator => uint32)) public missedOf;
-    mapping(uint256 modelId => mapping(uint64 round => Round)) private _store;
 
     constructor(IStaking staking, IModelRegistry models, IDataRegistry data, IRewards rewards) {
         _staking = staking;
@@ -157,115 +151,7 @@ contract Rounds is IRounds, ReentrancyGuard {
         emit HeadRevealed(modelId, round, msg.sender, head);
     }
 
-    /// @inheritdoc IRounds
-    function roundView(uint256 modelId, uint64 round) external view returns (RoundView memory v) {
-        Round storage r = _store[modelId][round];
-        if (r.openBlock == 0) return v;
-        RoundClock.Facts memory f = _factsAt(r, block.number);
-        v.round = round;
-        (v.phase, v.phaseEnd, v.voidReason) = _phase(r, f, block.number);
-        v.openBlock = r.openBlock;
-        v.scoreStart = uint64(RoundClock.startOf(f, RoundClock.SCORE));
-        v.seed = r.seed != 0 ? r.seed : Commitments.roundSeed(blockhash(r.openBlock), modelId, round);
-        v.evaluationSeed = r.evaluationSeed;
-        if (v.evaluationSeed == 0 && v.phase >= RoundClock.SCORE && v.phase <= RoundClock.ATTEST_REVEAL) {
-            v.evaluationSeed = Commitments.evaluationSeed(blockhash(v.scoreStart), r.saltMix, modelId, round);
-        }
-        v.baseHead = r.baseHead;
-        v.frozenStake = r.frozenStake;
-        v.minerCount = uint32(r.miners.length);
-        v.commits = r.commits;
-        v.reveals = r.reveals;
-        v.scoresRevealedStake = r.scoresRevealedStake;
-        v.headsRevealedStake = r.headsRevealedStake;
-        v.settled = r.status != 0;
-        if (v.phase == RoundClock.VOID) v.head = r.baseHead;
-        if (v.phase == RoundClock.FINAL) v.head = f.accepted ? r.leadingHead : r.baseHead;
-    }
-
-    /// @inheritdoc IRounds
-    function phaseAt(uint256 modelId, uint64 round, uint256 blockNumber)
-        external
-        view
-        returns (uint8 phase, uint64 phaseEnd, uint8 voidReason)
-    {
-        Round storage r = _store[modelId][round];
-        if (r.openBlock == 0) return (0, 0, 0);
-        return _phase(r, _factsAt(r, blockNumber), blockNumber);
-    }
-
-    /// @inheritdoc IRounds
-    function submissions(uint256 modelId, uint64 round) external view returns (Submission[] memory list) {
-        Round storage r = _store[modelId][round];
-        list = new Submission[](r.deltas.length);
-        uint64[] memory consensus = new uint64[](list.length);
-        bool fresh = !r.consensusKnown && _isScored(r, _facts(r), block.number + 1); // nothing can be added before that
-        if (fresh) (consensus,) = _consensus(r);
-        uint32[] memory weights = Consensus.weightsQ16(consensus);
-        for (uint256 i; i < list.length; ++i) {
-            Delta storage d = r.deltas[i];
-            list[i] = Submission({
-                miner: d.miner,
-                digest: d.digest,
-                kind: d.kind,
-                baseHead: r.baseHead,
-                datasetIds: Settling.widen(d.datasetIds),
-                trainedTokens: d.trainedTokens,
-                consensus: fresh ? consensus[i] : d.consensus,
-                weightQ16: fresh ? weights[i] : d.weightQ16
-            });
-        }
-    }
-
-    /// @inheritdoc IRounds
-    function miners(uint256 modelId, uint64 round) external view returns (address[] memory accounts) {
-        (accounts,) = _unpack(_store[modelId][round].miners);
-    }
-
-    /// @inheritdoc IRounds
-    function validators(uint256 modelId, uint64 round)
-        external
-        view
-        returns (address[] memory accounts, uint256[] memory stakes)
-    {
-        return _unpack(_store[modelId][round].validators);
-    }
-
-    /// @inheritdoc IRounds
-    function scoresOf(uint256 modelId, uint64 round, address validator)
-        external
-        view
-        returns (uint64[] memory scores, uint8[] memory reasons, bytes32 report)
-    {
-        Ballot storage ballot = _store[modelId][round].ballots[validator];
-        scores = new uint64[](ballot.scores.length);
-        for (uint256 i; i < scores.length; ++i) {
-            scores[i] = ballot.scores[i];
-        }
-        return (scores, ballot.reasons, ballot.report);
-    }
-
-    /// @inheritdoc IRounds
-    function committed(uint256 modelId, uint64 round, address account)
-        external
-        view
-        returns (bytes32 delta, bytes32 score, bytes32 head)
-    {
-        Round storage r = _store[modelId][round];
-        return (r.commitments[account], r.ballots[account].scoreCommitment, r.ballots[account].headCommitment);
-    }
-
-    /// @inheritdoc IRounds
-    function headOf(uint256 modelId, uint64 round, address validator) external view returns (bytes32) {
-        return _store[modelId][round].ballots[validator].head;
-    }
-
-    /// @inheritdoc IRounds
-    function windows(uint256 modelId, uint64 round) external view returns (uint32[7] memory) {
-        return _store[modelId][round].windows;
-    }
-
-    // --- opening -----------------------------------------------------------------------------------------------------------
+    // --- opening ---
 
     function _open(uint256 modelId, uint64 round) private {
         Round storage r = _store[modelId][round];
@@ -305,118 +191,7 @@ contract Rounds is IRounds, ReentrancyGuard {
         ];
     }
 
-    // --- phases ------------------------------------------------------------------------------------------------------------
-
-    function _live(uint256 modelId, uint64 round) private view returns (Round storage) {
-        if (round == 0 || current[modelId] != round) revert WrongRound(current[modelId]);
-        return _store[modelId][round];
-    }
-
-    /// @dev The present round, with all recorded that is due, if it is in the wanted phase.
-    function _inPhase(uint256 modelId, uint64 round, uint8 wanted) private returns (Round storage r) {
-        r = _live(modelId, round);
-        (uint8 phase,) = _advance(modelId, round);
-        if (phase != wanted) revert WrongPhase(phase, wanted);
-    }
-
-    /// @dev Records what is due at this block (seeds, consensus), and gives the phase.
-    function _advance(uint256 modelId, uint64 round) private returns (uint8 phase, uint8 reason) {
-        Round storage r = _store[modelId][round];
-        if (r.status != 0) return (r.status, r.voidReason);
-        RoundClock.Facts memory f = _facts(r);
-        _captureSeeds(r, f, modelId, round);
-        if (!r.consensusKnown && _isScored(r, f, block.number)) {
-            _takeConsensus(r, modelId, round);
-            (f.consensusKnown, f.accepted) = (true, r.accepted);
-        }
-        (phase,, reason) = RoundClock.phaseAt(f, block.number);
-    }
-
-    function _captureSeeds(Round storage r, RoundClock.Facts memory f, uint256 modelId, uint64 round) private {
-        if (!f.seedKnown) {
-            r.seed = Commitments.roundSeed(blockhash(r.openBlock), modelId, round);
-            f.seedKnown = r.seed != 0;
-            if (f.seedKnown) emit SeedCaptured(modelId, round, r.seed);
-        }
-        (uint8 phase,,) = RoundClock.phaseAt(f, block.number);
-        if (!f.evaluationSeedKnown && phase >= RoundClock.SCORE && phase <= RoundClock.ATTEST_REVEAL) {
-            bytes32 hash = blockhash(RoundClock.startOf(f, RoundClock.SCORE));
-            r.evaluationSeed = Commitments.evaluationSeed(hash, r.saltMix, modelId, round);
-            f.evaluationSeedKnown = r.evaluationSeed != 0;
-            if (f.evaluationSeedKnown) emit EvaluationSeedCaptured(modelId, round, r.evaluationSeed);
-        }
-    }
-
-    /// @dev Ends a phase with this block.
-    function _close(Round storage r, uint8 phase) private {
-        uint256 start = r.openBlock;
-        for (uint256 i = 1; i < phase; ++i) {
-            start += r.windows[i - 1];
-        }
-        r.windows[phase - 1] = uint32(block.number + 1 - start);
-    }
-
-    function _phase(Round storage r, RoundClock.Facts memory f, uint256 blockNumber)
-        private
-        view
-        returns (uint8, uint64, uint8)
-    {
-        if (r.status != 0) return (r.status, 0, r.voidReason);
-        return RoundClock.phaseAt(f, blockNumber);
-    }
-
-    /// @dev What is recorded.
-    function _facts(Round storage r) private view returns (RoundClock.Facts memory) {
-        return RoundClock.Facts({
-            openBlock: r.openBlock,
-            windows: r.windows,
-            commits: r.commits,
-            reveals: r.reveals,
-            seedKnown: r.seed != 0,
-            evaluationSeedKnown: r.evaluationSeed != 0,
-            consensusKnown: r.consensusKnown,
-            accepted: r.accepted,
-            frozenStake: r.frozenStake,
-            scoresStake: r.scoresRevealedStake,
-            headStake: r.headStake[r.leadingHead]
-        });
-    }
-
-    /// @dev What is recorded, and the consensus that a transaction at that block would record first.
-    function _factsAt(Round storage r, uint256 blockNumber) private view returns (RoundClock.Facts memory f) {
-        f = _facts(r);
-        if (!f.consensusKnown && _isScored(r, f, blockNumber)) {
-            (uint64[] memory consensus,) = _consensus(r);
-            (f.consensusKnown, f.accepted) = (true, Consensus.sum(consensus) > 0);
-        }
-    }
-
-    function _seat(Seat[] storage seats, address account) private view returns (uint96) {
-        uint256 low;
-        uint256 high = seats.length;
-        while (low < high) {
-            uint256 middle = (low + high) / 2;
-            Seat storage seat = seats[middle];
-            if (seat.account == account) return seat.stake;
-            if (seat.account < account) low = middle + 1;
-            else high = middle;
-        }
-        revert NotEnrolled(account);
-    }
-
-    function _unpack(Seat[] storage seats)
-        private
-        view
-        returns (address[] memory accounts, uint256[] memory stakes)
-    {
-        accounts = new address[](seats.length);
-        stakes = new uint256[](seats.length);
-        for (uint256 i; i < seats.length; ++i) {
-            (accounts[i], stakes[i]) = (seats[i].account, seats[i].stake);
-        }
-    }
-
-    // --- deltas and scores -------------------------------------------------------------------------------------------------
+    // --- deltas and scores ---
 
     function _storeDelta(Round storage r, Reveal calldata reveal) private {
         Delta storage d = r.deltas.push();
@@ -465,44 +240,7 @@ contract Rounds is IRounds, ReentrancyGuard {
         if (++r.scoreReveals == r.scoreCommits) _close(r, RoundClock.SCORE_REVEAL);
     }
 
-    // --- consensus and settlement ------------------------------------------------------------------------------------------
-
-    /// @dev Whether scores are closed with quorum, so that their consensus can be taken.
-    function _isScored(Round storage r, RoundClock.Facts memory f, uint256 blockNumber) private view returns (bool) {
-        if (r.status != 0) return false;
-        (uint8 phase,, uint8 reason) = RoundClock.phaseAt(f, blockNumber);
-        return phase >= RoundClock.ATTEST && (phase != RoundClock.VOID || reason == RoundClock.NO_HEAD_QUORUM);
-    }
-
-    function _consensus(Round storage r) private view returns (uint64[] memory consensus, uint32[][] memory scores) {
-        uint256 seats = r.validators.length;
-        scores = new uint32[][](r.scoreReveals);
-        uint256[] memory stakes = new uint256[](r.scoreReveals);
-        uint256 found;
-        for (uint256 i; i < seats; ++i) {
-            Seat memory seat = r.validators[i];
-            Ballot storage ballot = r.ballots[seat.account];
-            if (!ballot.revealed) continue;
-            stakes[found] = seat.stake;
-            scores[found++] = ballot.scores;
-        }
-        consensus = Consensus.reach(scores, stakes, r.deltas.length);
-    }
-
-    function _takeConsensus(Round storage r, uint256 modelId, uint64 round) private {
-        (uint64[] memory consensus, uint32[][] memory scores) = _consensus(r);
-        uint32[] memory weights = Consensus.weightsQ16(consensus);
-        for (uint256 i; i < consensus.length; ++i) {
-            (r.deltas[i].consensus, r.deltas[i].weightQ16) = (consensus[i], weights[i]);
-        }
-        uint256 found;
-        for (uint256 i; i < r.validators.length; ++i) {
-            Ballot storage ballot = r.ballots[r.validators[i].account];
-            if (ballot.revealed) ballot.agreement = Consensus.agreement(scores[found++], consensus);
-        }
-        (r.consensusKnown, r.accepted) = (true, Consensus.sum(consensus) > 0);
-        emit ConsensusReached(modelId, round, consensus, weights);
-    }
+    // --- settlement ---
 
     function _settle(uint256 modelId, uint64 round, uint8 phase, uint8 reason) private {
         Round storage r = _store[modelId][round];
