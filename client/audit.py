@@ -44,8 +44,8 @@ def audit(
     """
     tell = progress or (lambda _what, _done, _all: None)
     log = AuditLog()
+    models = chain.models()  # before the block: what a round changes while we look comes after both
     block = chain.block_number()
-    models = chain.models()
     chosen = models if model is None else [found for found in models if found.id == chain.model(model).id]
     facts = {found.id: rounds_of(chain, found, block) for found in models}
     selected = {found.id: _selected(list(facts[found.id].values()), rounds) for found in chosen}

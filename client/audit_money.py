@@ -197,16 +197,19 @@ class MoneyAudit:
             self.log.compare(facts.where, "settlement", 1 if facts.ended else 0, counts[key], "how often")
 
     def _check_books(self, ledger: Ledger) -> None:
-        """Storage now, where nothing was settled since."""
+        """Storage now, where nothing was paid since ``block``: it has no past."""
+        found: list[tuple[str, str, int, int, str]] = []
+        for model_id in sorted({key[0] for key in self.selected}):
+            name, shares = self.models[model_id].name, ledger.shares[model_id]
+            found.append((name, "carry", ledger.carry[model_id], self.chain.carry(model_id), "storage"))
+            total = self.chain.total_shares(model_id)
+            found.append((name, "total shares", shares.total(), total, "storage"))
+            for account, amount in sorted(shares.items()):
+                found.append((name, "shares", amount, self.chain.shares_of(model_id, account), account))
         if self.chain.events("Rewards", None, self.block + 1, None):
             return
-        for model_id in sorted({key[0] for key in self.selected}):
-            where = (self.models[model_id].name, 0)
-            self.log.compare(where, "carry", ledger.carry[model_id], self.chain.carry(model_id), "storage")
-            shares = ledger.shares[model_id]
-            self.log.compare(where, "total shares", shares.total(), self.chain.total_shares(model_id), "storage")
-            for account, amount in sorted(shares.items()):
-                self.log.compare(where, "shares", amount, self.chain.shares_of(model_id, account), account)
+        for name, check, expected, actual, subject in found:
+            self.log.compare((name, 0), check, expected, actual, subject)
 
 
 _CHECKS = {
