@@ -1,0 +1,92 @@
+"""Judging a round, on nano models."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from contracts.enums import ScoreReason
+from node.models.load import LoadedModel
+from node.models.run import logits_of
+from node.training.batches import Windows, training_windows
+from node.training.inner import InnerSettings, run_inner
+from node.training.objectives import train_loss
+from node.validation.evaluation import Bench
+from node.validation.judge import DeltaInput, judge_round
+from tests.unit.nano_world import documents, nano
+
+
+@pytest.fixture(scope="module")
+def law() -> LoadedModel:
+    return nano("law")
+
+
+@pytest.fixture(scope="module")
+def windows(law: LoadedModel) -> dict[str, Windows]:
+    texts = documents(16)
+    parts = {"0xa": texts[:6], "0xb": texts[6:12], "held": texts[12:14], "general": texts[14:]}
+    return {
+        name: training_windows(law.tokenizer, [part], b"s", name, 64).take(range(8)) for name, part in parts.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def deltas(law: LoadedModel, windows: dict[str, Windows]) -> list[DeltaInput]:
+    made = []
+    for order, miner in enumerate(("0xa", "0xb")):
+        vector = run_inner(law, windows[miner], InnerSettings(8, 4, 0.01, 1)).delta
+        made.append(DeltaInput(miner, bytes([order]) * 32, vector, order, windows[miner]))
+    return made
+
+
+def test_bench_when_measured_then_equals_plain_cross_entropy(law: LoadedModel, windows: dict[str, Windows]) -> None:
+    held = windows["held"]
+    rows = list(range(len(held)))
+    with torch.no_grad():
+        plain = train_loss(logits_of(law, held.inputs(rows)), held.targets(rows))
+    assert Bench(law, held).measure().loss == pytest.approx(float(plain), abs=1e-3)
+
+
+def test_judge_round_when_miners_are_honest_then_both_score_and_head_is_restored(
+    law: LoadedModel, windows: dict[str, Windows], deltas: list[DeltaInput]
+) -> None:
+    head = law.get_vector()
+    done: list[tuple[int, int]] = []
+    found = judge_round(
+        law, head, deltas, windows["held"], windows["general"], progress=lambda a, b: done.append((a, b))
+    )
+    assert found.reasons == [ScoreReason.OK, ScoreReason.OK] and min(found.scores) > 100_000
+    assert found.heldout_after < found.heldout_before - 0.2 and found.heldout_fall.above(0.0, 2.0)
+    assert all(delta.marginal is not None and delta.honesty is not None for delta in found.deltas)
+    assert found.tokens > 0 and done[-1][0] == done[-1][1]
+    assert np.array_equal(law.get_vector(), head)
+
+
+def test_judge_round_when_deltas_are_bad_then_each_has_its_reason(
+    law: LoadedModel, windows: dict[str, Windows], deltas: list[DeltaInput]
+) -> None:
+    good = deltas[0].vector
+    assert good is not None
+    bad = [
+        deltas[0],
+        DeltaInput("0xc", b"c" * 32, good * np.float32(0.9), 2),
+        DeltaInput("0xd", b"d" * 32, -good, 3),
+        DeltaInput("0xe", b"e" * 32, good[:-1], 4),
+        DeltaInput("0xf", b"f" * 32, np.full_like(good, np.nan), 5),
+        DeltaInput("0x1", b"1" * 32, None, 6),
+        DeltaInput("0x2", b"2" * 32, None, 7, reason=ScoreReason.BAD_FORM),
+    ]
+    found = judge_round(law, law.get_vector(), bad, windows["held"], windows["general"])
+    assert found.reasons[:2] == [ScoreReason.OK, ScoreReason.COPY]
+    assert found.reasons[2] in (ScoreReason.NO_GAIN, ScoreReason.FORGETS)
+    assert found.reasons[3:] == [
+        ScoreReason.BAD_FORM, ScoreReason.BAD_FORM, ScoreReason.UNAVAILABLE, ScoreReason.BAD_FORM,
+    ]  # fmt: skip
+    assert [score > 0 for score in found.scores] == [True] + 6 * [False]
+
+
+def test_judge_round_when_nothing_is_good_then_the_head_stays(law: LoadedModel, windows: dict[str, Windows]) -> None:
+    none = [DeltaInput("0x1", b"1" * 32, None, 0)]
+    found = judge_round(law, law.get_vector(), none, windows["held"], windows["general"])
+    assert found.scores == [0] and found.heldout_after == found.heldout_before
