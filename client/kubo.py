@@ -31,7 +31,7 @@ from client.errors import PortTaken, StorageUnavailable, ToolMissing
 READY_SECONDS = 30.0
 STOP_SECONDS = 3.0
 PARENT_POLL_SECONDS = 0.3
-_MEMORY = {"GOMAXPROCS": "1", "GOGC": "50", "GOMEMLIMIT": "96MiB", "OMP_NUM_THREADS": "1"}
+_MEMORY = {"GOMAXPROCS": "1", "GOGC": "50", "GOMEMLIMIT": "192MiB", "OMP_NUM_THREADS": "1"}
 
 
 @dataclass

