@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import http.client
 import json
+import signal
 import socket
 import subprocess
 import time
@@ -205,7 +207,9 @@ def ganache_command(port: int) -> list[str]:
 @contextmanager
 def running(command: list[str], port: int) -> Iterator[Evm]:
     """A chain's process, ready; stopped at the end, whatever happens."""
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=_die_with_parent
+    )
     evm = Evm(port)
     try:
         _wait_ready(process, evm)
@@ -219,6 +223,11 @@ def running(command: list[str], port: int) -> Iterator[Evm]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait(timeout=5)
+
+
+def _die_with_parent() -> None:
+    """A killed test run leaves no chain behind (Linux: PR_SET_PDEATHSIG is 1)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 
 def _wait_ready(process: subprocess.Popen[bytes], evm: Evm) -> None:

@@ -9,7 +9,7 @@ import pytest
 from tests.contracts.evm import Reverted
 from tests.contracts.net import MINER, TOKEN, VALIDATOR, Net, Play, digest
 
-STEPS = 120
+STEPS = 80
 
 
 def check(net: Net) -> None:
