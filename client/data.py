@@ -6,8 +6,8 @@
           -> shards of about 64 KB -> IPFS -> manifest -> chain
 
 A cluster lies on one side whole, and so do the pieces of one document: held out means held out. Which side is decided
-by content hashes alone, so the same text gives the same shards. Work lies in a temporary folder (``$TMPDIR``, about twice
-the text); memory grows by some 300 bytes a piece, not with the text. Nothing is registered before everything is
+by content hashes alone, so the same text gives the same shards. Work lies in a temporary folder (``$TMPDIR``, about
+twice the text); memory grows by some 300 bytes a piece, not with the text. Nothing is registered before everything is
 uploaded, so an interrupted submission is just run again.
 """
 

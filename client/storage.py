@@ -134,9 +134,7 @@ class IpfsStore:
                         self._fetch(digest, temporary, max_bytes, deadline)
                     file = cache.open(digest, max_bytes)
         if file is None:
-            raise StorageError(
-                f"The cache entry of {cid_of(digest)} vanished while it was read; is the folder shared by a cleaner?"
-            )
+            raise StorageError(f"The cache entry of {cid_of(digest)} vanished while it was read; try again.")
         with file:
             yield file
 
@@ -366,13 +364,11 @@ def _require(digest: bytes, hasher: DigestHasher) -> None:
 
 def _link_or_copy(file: IO[bytes], source: Path, target: Path) -> None:
     """A hard link of the very file that was verified; a copy where the disk can't link."""
-    try:
+    with contextlib.suppress(OSError):
         os.link(source, target)
         if os.stat(target).st_ino == os.fstat(file.fileno()).st_ino:
             return
-        target.unlink()
-    except OSError:
-        target.unlink(missing_ok=True)
+    target.unlink(missing_ok=True)
     with target.open("xb") as out:
         shutil.copyfileobj(file, out, CHUNK_BYTES * 4)
 
