@@ -331,9 +331,8 @@ class MemoryStore:
 
     def get_file(self, digest: bytes, path: Path, max_bytes: int, timeout: float = DEFAULT_TIMEOUT_SECONDS) -> None:
         """Like ``get``, into a file."""
-        data = self.get(digest, max_bytes, timeout)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
+        path.write_bytes(self.get(digest, max_bytes, timeout))
 
     def pin(self, digest: bytes, timeout: float = DEFAULT_TIMEOUT_SECONDS) -> None:
         """Keep this content."""
