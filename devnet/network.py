@@ -49,7 +49,7 @@ from devnet.nodes import (
     write_node,
 )
 from devnet.pieces import TextJob, read_jobs
-from devnet.processes import MARK, NodeFailed, ProcessSpec, Supervisor, end_processes, session_members, tail
+from devnet.processes import MARK, NURSERY, NodeFailed, ProcessSpec, Supervisor, end_processes, session_members, tail
 from devnet.waiting import Stopwatch, together, wait_until
 
 if TYPE_CHECKING:
@@ -205,6 +205,7 @@ def start_ground(net: Devnet) -> None:
     net.say(f"{net.local.kind} at {net.local.rpc}, a block a second")
     daemon_ports = {name: net.ports.free() for name in WITH_DAEMON}
     daemons = {name: daemon_api(port) for name, port in daemon_ports.items()}
+    net.supervisor.start_nursery(ONE_THREAD, net.run.log(NURSERY))
     net.supervisor.start(daemon_spec(net.run, CLIENTS, daemon_ports[CLIENTS]))
     start_builder(net, daemons[CLIENTS])
     make_wallets(net)

@@ -108,8 +108,9 @@ def write_node(plan: NodePlan, name: str, team_peers: Sequence[str] = ()) -> Pat
 def node_spec(plan: NodePlan, name: str) -> ProcessSpec:
     """How to start a node whose ``node.toml`` is written."""
     config = plan.run.node(name) / "node.toml"
-    command = (*STRATA, "node", role_of(name), "--config", str(config))
-    return ProcessSpec(name, command, plan.run.log(name), ONE_THREAD)
+    arguments = ("node", role_of(name), "--config", str(config))
+    forked = arguments if role_of(name) != "gateway" else ()  # a gateway has no torch, not even a forked one
+    return ProcessSpec(name, (*STRATA, *arguments), plan.run.log(name), ONE_THREAD, forked=forked)
 
 
 def daemon_spec(run: Run, name: str, port: int) -> ProcessSpec:

@@ -20,16 +20,20 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 import psutil
 
 from client.errors import StrataError
+from devnet import nursery
+from devnet.nursery import exit_path
 
 MARK = "STRATA_DEVNET_RUN"
 """The environment variable that every process of a run carries; its value is the run's folder."""
 
 RECORDS = "processes.json"
+NURSERY = "nursery"
+NURSERY_SECONDS = 90.0
 START_TOLERANCE_SECONDS = 1.0
 
 
@@ -37,15 +41,53 @@ class NodeFailed(StrataError):
     """A process of the devnet ended, or did not get ready, when it should not have."""
 
 
+class Child(Protocol):
+    """A started process: as much of ``subprocess.Popen`` as is needed."""
+
+    @property
+    def pid(self) -> int: ...
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+
+
+class Forked:
+    """A process that the nursery forked; it is the nursery's child, not ours."""
+
+    def __init__(self, folder: Path, pid: int) -> None:
+        self.pid = pid
+        self._process = psutil.Process(pid)
+        self._exit = exit_path(folder, pid)
+        self._code: int | None = None
+
+    def poll(self) -> int | None:
+        """Its exit code, None while it runs."""
+        if self._code is None and not _runs(self._process):
+            with contextlib.suppress(OSError, ValueError):
+                self._code = int(self._exit.read_text())
+            if self._code is None and not self._process.is_running():
+                self._code = -signal.SIGKILL  # the nursery went, too, and nobody wrote down how
+        return self._code
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its end."""
+        deadline = time.monotonic() + (60.0 if timeout is None else timeout)
+        while (code := self.poll()) is None:
+            if time.monotonic() > deadline:
+                raise subprocess.TimeoutExpired(f"process {self.pid}", timeout or 60.0)
+            time.sleep(0.02)
+        return code
+
+
 @dataclass(frozen=True)
 class ProcessSpec:
-    """How to start one process."""
+    """How to start one process. ``forked``: the arguments of a ``strata`` command that the nursery may run."""
 
     name: str
     command: tuple[str, ...]
     log: Path
     environment: Mapping[str, str] = field(default_factory=dict)
     folder: Path | None = None
+    forked: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -84,7 +126,7 @@ class Supervisor:
     def __init__(self, run: Path) -> None:
         self.run = run
         self._specs: dict[str, ProcessSpec] = {}
-        self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._children: dict[str, Child] = {}
         self._records: dict[str, Record] = {}
         self._watchdog: subprocess.Popen[bytes] | None = None
         run.mkdir(parents=True, exist_ok=True)
@@ -103,8 +145,52 @@ class Supervisor:
         if self._watchdog is None:
             self._start_watchdog()
         spec.log.parent.mkdir(parents=True, exist_ok=True)
+        child = self._fork(spec) if spec.forked and NURSERY in self._children else self._spawn(spec)
+        self._specs[spec.name] = spec
+        self._children[spec.name] = child
+        self._records[spec.name] = Record(spec.name, child.pid, _created(child.pid), str(spec.log), spec.command)
+        self._save()
+        return child.pid
+
+    def start_nursery(self, environment: Mapping[str, str], log: Path) -> None:
+        """Start the process that forks nodes, where that is possible."""
+        if nursery.usable():
+            self._births.mkdir(exist_ok=True)
+            command = (sys.executable, "-m", "devnet.nursery", str(self._births))
+            self.start(ProcessSpec(NURSERY, command, log, environment))
+
+    @property
+    def _births(self) -> Path:
+        return self.run / "births"
+
+    def _fork(self, spec: ProcessSpec) -> Child:
+        """Have the nursery fork; waits until it has imported everything."""
+        parent = self._children[NURSERY]
+        assert isinstance(parent, subprocess.Popen) and parent.stdin is not None, "the nursery is started with a pipe"
+        reply = nursery.reply_path(self._births, spec.name)
+        reply.unlink(missing_ok=True)
+        request = {
+            "name": spec.name,
+            "arguments": spec.forked,
+            "log": str(spec.log),
+            "environment": dict(spec.environment),
+            "folder": str(spec.folder or self.run),
+        }
+        deadline = time.monotonic() + NURSERY_SECONDS
+        try:
+            parent.stdin.write(json.dumps(request).encode() + b"\n")
+            parent.stdin.flush()
+            while not reply.exists():
+                if parent.poll() is not None or time.monotonic() > deadline:
+                    raise NodeFailed(f"{spec.name} was not born; the nursery's log: {self._specs[NURSERY].log}")
+                time.sleep(0.01)
+            return Forked(self._births, int(reply.read_text()))
+        except (BrokenPipeError, psutil.NoSuchProcess):
+            raise NodeFailed(f"{spec.name} was not born; the nursery's log: {self._specs[NURSERY].log}") from None
+
+    def _spawn(self, spec: ProcessSpec) -> Child:
         with spec.log.open("ab") as log:
-            child = subprocess.Popen(
+            return subprocess.Popen(
                 spec.command,
                 stdin=subprocess.PIPE,  # held open: a child may take its closing for our end
                 stdout=log,
@@ -113,11 +199,6 @@ class Supervisor:
                 env={**os.environ, **spec.environment, MARK: str(self.run)},
                 start_new_session=True,
             )
-        self._specs[spec.name] = spec
-        self._children[spec.name] = child
-        self._records[spec.name] = Record(spec.name, child.pid, _created(child.pid), str(spec.log), spec.command)
-        self._save()
-        return child.pid
 
     def restart(self, name: str) -> int:
         """Start a process again as it was started before."""
@@ -185,7 +266,7 @@ class Supervisor:
 
     def _forget(self, name: str) -> None:
         child = self._children.pop(name, None)
-        if child is not None and child.stdin is not None:
+        if isinstance(child, subprocess.Popen) and child.stdin is not None:
             with contextlib.suppress(OSError):
                 child.stdin.close()
         self._records.pop(name, None)
@@ -256,9 +337,7 @@ def run_processes(run: Path) -> list[psutil.Process]:
     return list(found.values())
 
 
-def end_processes(
-    processes: Iterable[psutil.Process], grace_seconds: float, reaped: Iterable[subprocess.Popen[Any]] = ()
-) -> None:
+def end_processes(processes: Iterable[psutil.Process], grace_seconds: float, reaped: Iterable[Child] = ()) -> None:
     """Ask the processes to end, wait, kill those that did not, and wait for the children among them."""
     waiting = list(processes)
     for process in waiting if grace_seconds > 0 else ():

@@ -76,7 +76,7 @@ def _look(net: Devnet, track: _Track, told: Callable[[str], None]) -> list[Round
     chain = net.chain()
     try:
         current = chain.current(track.id)
-        results = []
+        results: list[RoundResult] = []
         while track.seen < current and track.done < track.wanted:
             view = chain.round(track.id, track.seen + 1)
             if not view.settled:

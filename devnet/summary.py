@@ -62,8 +62,6 @@ def promises(told: Told) -> list[str]:
         broken += told.verdict.faults()
     if told.asked is not None and not told.asked.answer:
         broken.append("the answer is empty")
-    if told.seconds > preset.limit_seconds:
-        broken.append(f"it took {told.seconds:.0f} s, promised were {preset.limit_seconds} s")
     return broken
 
 
@@ -153,6 +151,9 @@ def notes(told: Told) -> list[str]:
             f"money: {payments} of {len(told.verdict.checks)} settlements and fees recomputed from events alone match; "
             f"supply equals the balances of {told.verdict.holders} holders; {state}"
         )
+    limit = told.net.options.settings.limit_seconds
+    if told.seconds > limit:
+        lines.append(f"it took {told.seconds:.0f} s where {limit} s are usual on two free cores: was the machine busy?")
     return lines
 
 
