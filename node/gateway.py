@@ -109,4 +109,3 @@ def serve_http(app: FastAPI, listener: socket.socket, runtime: Runtime) -> None:
     thread.join(STOP_SECONDS + 1.0)
     if failed:
         raise StrataError(f"the HTTP server failed: {failed[0]}") from failed[0]
-

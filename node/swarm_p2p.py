@@ -88,6 +88,7 @@ def lean_hivemind() -> None:
     """
     if "hivemind" in sys.modules:
         return
+    os.environ.setdefault("HIVEMIND_LOGLEVEL", "WARNING")  # it reads this as it is imported
     spec = importlib.util.find_spec("hivemind")
     if spec is None or spec.submodule_search_locations is None:
         raise ToolMissing("hivemind is not installed: pip install -r requirements.txt")

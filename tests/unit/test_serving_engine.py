@@ -30,8 +30,11 @@ class Registry:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ModelEngine, Registry, Path]]:
+    import torch
+
     from devnet.models import build_models
 
+    torch.set_num_threads(1)  # as nodes do: several threads for one tiny model only wait for each other
     folder, store, registry = tmp_path_factory.mktemp("engine"), MemoryStore(), Registry()
     for number, plan in enumerate(build_models("nano", store, folder / "cache"), 1):
         registry.infos.append(
