@@ -35,7 +35,7 @@ LEAST_WINDOWS = 5
 
 @dataclass(frozen=True)
 class PersonalSettings:
-    """How an adapter is made. ``steps``: at most; ``sequence`` in tokens, ``batch`` in windows; ``layers``: the last."""
+    """How an adapter is made. ``steps``: at most; ``sequence`` in tokens, ``batch`` in windows; ``layers``: last."""
 
     rank: int = 8
     layers: int = 12
