@@ -163,7 +163,9 @@ class Miner(Worker):
         if self.parts.team is None:
             return trained.delta, trained.tokens
         key = f"{self.model.id}-{view.round}-{view.seed.hex()[:16]}"
-        seconds = self.runtime.config.team.wait_seconds
+        last = commit_deadline(view, self.parts.chain.policy(self.model.id).commit_blocks)
+        left = self.seconds_until(last - self.runtime.config.margin_blocks)
+        seconds = min(self.runtime.config.team.wait_seconds, left)
         delta, tokens, peers = self.parts.team.average(key, trained.delta, trained.tokens, seconds)
         self.event("averaged", view.round, peers=peers, tokens=tokens)
         return delta, tokens

@@ -11,7 +11,7 @@ from typing import Protocol
 from client.assignment import ShardRef, assigned_datasets
 from client.commitments import head_commitment, new_salt, score_commitment
 from client.errors import DigestMismatch, NotFound, Reverted, TooLarge
-from client.types import ZERO_DIGEST, ModelInfo, RoundInfo, SubmissionInfo
+from client.types import ZERO_DIGEST, DatasetInfo, ModelInfo, RoundInfo, SubmissionInfo
 from contracts.enums import DeltaKind, Phase, Role, ScoreReason
 from node.decisions import Action, ValidatorRecords, next_validator_action, usable
 from node.interfaces import HeadBuilder, Judge, JudgeJob, ValidatorChain
@@ -25,7 +25,6 @@ from node.worker import Worker
 FETCH_PART = 0.4  # of what is left of SCORE, for deltas to arrive
 FETCH_LEAST_SECONDS = 2.0
 FETCH_THREADS = 8
-BLOCKS_LOOKED_BACK = 10  # to see how fast blocks come
 
 Hands = dict[str, list[ShardRef]]
 
@@ -122,7 +121,7 @@ class Validator(Worker):
             evaluation_seed=view.evaluation_seed,
             submissions=tuple(submissions),
             payloads=self._payloads_of(model, view, submissions, hands),
-            assigned=tuple(self.parts.texts.training(datasets, hands[s.miner]) for s in submissions),
+            assigned=tuple(self._assigned(datasets, hands[s.miner]) for s in submissions),
             committed=tuple(order.get(s.miner, len(order) + s.index) for s in submissions),
             heldout=self.parts.texts.heldout(datasets, view.evaluation_seed),
             general=self._general(model, view),
@@ -156,13 +155,18 @@ class Validator(Worker):
         with ThreadPoolExecutor(FETCH_THREADS) as pool:
             return tuple(pool.map(one, submissions))
 
+    def _assigned(self, datasets: list[DatasetInfo], hand: Sequence[ShardRef]) -> tuple[tuple[str, ...], ...]:
+        """What a miner was dealt; nothing where a shard can't be had: then its honesty is not judged."""
+        try:
+            return self.parts.texts.training(datasets, hand)
+        except NotFound as error:
+            log.warning("%s: the text of a hand is not to be had: %s", self.model.name, error)
+            return ()
+
     def _fetch_seconds(self, view: RoundInfo) -> float:
         """How long a fetch may take: a part of what is left of SCORE, since judging takes time too."""
-        now = self.parts.chain.block()
-        before = self.parts.chain.block(max(1, now.number - BLOCKS_LOOKED_BACK))
-        block_seconds = (now.timestamp - before.timestamp) / max(1, now.number - before.number)
-        left = max(0, view.phase_end - now.number) * block_seconds
-        return max(FETCH_LEAST_SECONDS, min(self.runtime.config.fetch_seconds, FETCH_PART * left))
+        left = FETCH_PART * self.seconds_until(view.phase_end)
+        return max(FETCH_LEAST_SECONDS, min(self.runtime.config.fetch_seconds, left))
 
     def _payload(
         self, model: ModelInfo, view: RoundInfo, submission: SubmissionInfo, wanted: list[int], seconds: float

@@ -18,6 +18,7 @@ TICK_SPREAD_SECONDS = 2.0  # over which the nodes that may tick are spread
 TICK_PATIENCE_SECONDS = 4.0  # for whoever opens the rounds to settle them; a tick that comes second would open the next
 BACKOFF_FIRST_SECONDS = 0.5
 BACKOFF_MOST_SECONDS = 10.0
+BLOCKS_LOOKED_BACK = 10  # to see how fast blocks come
 
 log = logging.getLogger("strata.node.worker")
 
@@ -33,19 +34,16 @@ class Worker:
         self.handlers: dict[Action, Callable[[RoundInfo], None]] = {}
         self._tick_at: tuple[tuple[int, Action], float] | None = None
         self._backoff = BACKOFF_FIRST_SECONDS
+        self._prepared = False
 
     def run(self) -> None:
         """Work until the runtime stops."""
-        try:
-            self.prepare()
-        except StrataError as error:  # it is done when it is needed, too
-            log.info("%s: not prepared yet: %s", self.model.name, error)
         while not self.runtime.stop.is_set():
             pause = self.runtime.config.poll_seconds
             try:
                 acted = self.step()
                 self._backoff = BACKOFF_FIRST_SECONDS
-                pause = 0.0 if acted else pause
+                pause = 0.0 if acted or self._prepare_once() else pause
             except ChainUnavailable as error:
                 pause = self._back_off("waiting_chain", error)
             except Reverted as error:
@@ -54,6 +52,14 @@ class Worker:
             except StrataError as error:  # typed, so foreseen; whatever else goes wrong ends the node
                 pause = self._back_off("error", error)
             self.runtime.sleep(pause)
+
+    def _prepare_once(self) -> bool:
+        """Prepare when there is nothing to do; a restart in REVEAL reveals first."""
+        if self._prepared:
+            return False
+        self._prepared = True
+        self.prepare()
+        return True
 
     def step(self) -> bool:
         """Look once and do the one thing to do; true when something was done."""
@@ -118,6 +124,13 @@ class Worker:
             return self.chain.block_number()
         except ChainUnavailable:
             return None
+
+    def seconds_until(self, block: int) -> float:
+        """About how long it takes until ``block``, by how fast blocks came lately; 0 when it is there."""
+        now = self.chain.block()
+        before = self.chain.block(max(1, now.number - BLOCKS_LOOKED_BACK))
+        block_seconds = (now.timestamp - before.timestamp) / max(1, now.number - before.number)
+        return max(0, block - now.number) * block_seconds
 
     def event(self, event: str, round_number: int | None = None, **values: Any) -> None:
         """Write an event of this model."""
