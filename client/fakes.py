@@ -24,7 +24,7 @@ from client.types import (
     ScoreInfo,
     SubmissionInfo,
 )
-from contracts.enums import Phase, Role, ScoreReason
+from contracts.enums import Phase, Role, ScoreReason, VoidReason
 
 __all__ = ["FakeChain", "FakeLedger", "fake_address"]
 
@@ -149,6 +149,11 @@ class FakeChain(FakeRegistry):
         """As it stands now."""
         self._alive()
         return self.ledger.view(self._round(model_id, number))
+
+    def phase_at(self, model_id: int, number: int, block: int) -> tuple[Phase, int, VoidReason]:
+        """The phase at ``block`` if nobody acts until then, the first block after it, and why it would be void."""
+        self._alive()
+        return self.ledger.phase(self._round(model_id, number), block)
 
     def submissions(self, model_id: int, number: int, block: int | None = None) -> list[SubmissionInfo]:
         """The revealed deltas."""

@@ -6,6 +6,7 @@ Nothing here remembers or waits. A node that restarts in any phase asks the same
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -113,10 +114,16 @@ def commit_deadline(view: RoundInfo, commit_blocks: int) -> int:
     return last + commit_blocks if view.phase == Phase.TRAIN else last
 
 
-def tick_delay(address: str, model_id: int, round_number: int, spread_seconds: float) -> float:
-    """Seconds that this address lets others tick first: spread evenly, so that not all send at once."""
-    text = f"{address.lower()}:{model_id}:{round_number}".encode()
-    return spread_seconds * int.from_bytes(hashlib.sha256(text).digest()[:4], "big") / 2**32
+def tick_turn(address: str, others: Iterable[str], model_id: int, round_number: int) -> int:
+    """How many of the round's nodes come before this one when it has to be ticked: an order that changes each round.
+
+    One after the other, not all at once: where a round has been settled, a second tick would open the next one.
+    """
+
+    def place(who: str) -> bytes:
+        return hashlib.sha256(f"{who.lower()}:{model_id}:{round_number}".encode()).digest()
+
+    return sum(place(other) < place(address) for other in {o.lower() for o in others} - {address.lower()})
 
 
 def usable(datasets: list[DatasetInfo], open_block: int) -> list[DatasetInfo]:

@@ -20,7 +20,7 @@ from client.types import (
     ScoreInfo,
     SubmissionInfo,
 )
-from contracts.enums import DeltaKind, Role, ScoreReason
+from contracts.enums import DeltaKind, Phase, Role, ScoreReason, VoidReason
 
 if TYPE_CHECKING:
     import numpy as np
@@ -70,8 +70,9 @@ class Registry(Protocol):
 
 
 class Ticker(Protocol):
-    """The permissionless call that moves a round."""
+    """The phase to come, and the permissionless calls that move a round."""
 
+    def phase_at(self, model_id: int, number: int, block: int) -> tuple[Phase, int, VoidReason]: ...
     def tick(self, model_id: int) -> Receipt: ...
     def rejoin(self, model_id: int) -> Receipt: ...
 
@@ -115,7 +116,12 @@ class EventReader(Protocol):
     ) -> list[Event]: ...
 
 
-class WorkerChain(Blocks, RoundReader, RecordReader, Registry, Ticker, Protocol):
+class Forecast(Protocol):
+    """A round's phase in a block to come, if nobody acts until then."""
+
+
+
+class WorkerChain(Blocks, RoundReader, RecordReader, Registry, Ticker, Forecast, Protocol):
     """What both roles need of the chain."""
 
 

@@ -5,20 +5,28 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from client.errors import ChainUnavailable, Reverted, StrataError
 from client.types import ModelInfo, RoundInfo
 from contracts.enums import Phase
-from node.decisions import Action, tick_delay
+from node.decisions import Action, tick_turn
 from node.interfaces import WorkerChain
 from node.runtime import Runtime
 
-TICK_SPREAD_SECONDS = 2.0  # over which the nodes that may tick are spread
+TICK_STEP_SECONDS = 3.0  # between the turns of two nodes: enough for the first one's tick to be in a block
 TICK_PATIENCE_SECONDS = 4.0  # for whoever opens the rounds to settle them; a tick that comes second would open the next
 BACKOFF_FIRST_SECONDS = 0.5
 BACKOFF_MOST_SECONDS = 10.0
 BLOCKS_LOOKED_BACK = 10  # to see how fast blocks come
+
+REVEALS = {  # the phase in which what was committed is revealed
+    Phase.TRAIN: Phase.REVEAL,  # an early close of TRAIN leaves COMMIT out
+    Phase.COMMIT: Phase.REVEAL,
+    Phase.SCORE: Phase.SCORE_REVEAL,
+    Phase.ATTEST: Phase.ATTEST_REVEAL,
+}
 
 log = logging.getLogger("strata.node.worker")
 
@@ -66,7 +74,7 @@ class Worker:
         number = self._number()
         if self.view is not None and self.view.round != number > 0 and self.finished < self.view.round:
             self.finish(self.chain.round(self.model.id, self.view.round))  # it ended and the next opened between looks
-        view = self.chain.round(self.model.id, number) if number else None
+        view = self._look(number) if number else None
         self._note(view)
         action = self.decide(view)
         self.runtime.status.update_model(self.model.name, action=str(action))
@@ -112,11 +120,24 @@ class Worker:
 
     def still(self, view: RoundInfo, *phases: Phase) -> bool:
         """Whether the round is in one of these phases now: asked again right before anything is sent."""
-        now = self.chain.round(self.model.id, view.round)
+        now = self._look(view.round)
         if now.phase in phases:
             return True
         log.info("%s: round %d is in %s by now, too late", self.model.name, view.round, now.phase.name)
         return False
+
+    def _look(self, number: int) -> RoundInfo:
+        """The round as it stands; one whose phase has closed for good is taken as the next block has it.
+
+        Only a phase of reveals is entered so early: its secrets are sealed, and the transaction is mined in that block.
+        """
+        view = self.chain.round(self.model.id, number)
+        following = REVEALS.get(view.phase)
+        block = self.chain.block_number() if following else 0
+        if following is None or view.phase_end > block + 1:
+            return view
+        phase, phase_end, _ = self.chain.phase_at(self.model.id, number, block + 1)
+        return replace(view, phase=phase, phase_end=phase_end) if phase == following else view
 
     def block_now(self) -> int | None:
         """The newest block's number; None while the chain does not answer."""
@@ -150,18 +171,27 @@ class Worker:
         """Tick when our turn has come and still nobody has; the caller has just read the round."""
         key, now = (number, action), time.monotonic()
         if self._tick_at is None or self._tick_at[0] != key:
-            wait = tick_delay(self.chain.address, self.model.id, number, TICK_SPREAD_SECONDS)
+            wait = TICK_STEP_SECONDS * self._turn(number)
             wait += 0.0 if self.auto_open else TICK_PATIENCE_SECONDS
             self._tick_at = (key, now + wait)
         if now < self._tick_at[1]:
             return False
-        self._tick_at = (key, now + TICK_SPREAD_SECONDS)
+        self._tick_at = (key, now + TICK_STEP_SECONDS * 4)
         try:
             self.chain.tick(self.model.id)
         except Reverted as error:  # somebody was quicker, or there is nobody to open a round for
             log.debug("%s: tick refused: %s", self.model.name, error)
             return False
         return True
+
+    def _turn(self, number: int) -> int:
+        """Our place among the nodes of the last round; a model's first round is opened by whoever comes first."""
+        if number == 0:
+            return 0
+        validators = [address for address, _ in self.chain.round_validators(self.model.id, number)]
+        return tick_turn(
+            self.chain.address, [*validators, *self.chain.round_miners(self.model.id, number)], self.model.id, number
+        )
 
     def _back_off(self, event: str, error: StrataError) -> float:
         """Log, and say how many seconds to wait: doubled each time in a row."""

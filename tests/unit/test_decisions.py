@@ -14,7 +14,7 @@ from node.decisions import (
     commit_deadline,
     next_miner_action,
     next_validator_action,
-    tick_delay,
+    tick_turn,
     to_vote_on,
     usable,
 )
@@ -192,11 +192,12 @@ def test_commit_deadline_is_the_end_of_commit() -> None:
     assert commit_deadline(at(Phase.COMMIT, phase_end=115), 5) == 114
 
 
-def test_tick_delay_is_the_same_each_time_and_differs_between_addresses() -> None:
-    delays = [tick_delay(f"0x{n:040x}", 1, 1, 2.0) for n in range(50)]
-    assert delays == [tick_delay(f"0x{n:040x}", 1, 1, 2.0) for n in range(50)]
-    assert all(0 <= d < 2.0 for d in delays)
-    assert len(set(delays)) == 50
+def test_tick_turns_are_one_for_each_and_change_with_the_round() -> None:
+    nodes = [f"0x{n:040X}" for n in range(20)]
+    orders = [[tick_turn(node, nodes, 1, number) for node in nodes] for number in (1, 2)]
+    assert [sorted(order) for order in orders] == [list(range(20))] * 2
+    assert orders[0] != orders[1]
+    assert tick_turn("0x" + "f" * 40, [], 1, 1) == 0
 
 
 def dataset(number: int, accepted: int, withdrawn: int = 0) -> DatasetInfo:
