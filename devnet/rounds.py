@@ -5,17 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from client.errors import ChainUnavailable, ManifestError, Reverted, StorageError
 from client.types import RoundInfo, SubmissionInfo
 from contracts.enums import Phase, ScoreReason
 from devnet.feed import Measured, median_of
 from devnet.network import Devnet
-from devnet.waiting import POLL_SECONDS, DeadlinePassed
+from devnet.waiting import POLL_SECONDS, DeadlinePassed, together
 
 REPORT_BYTES = 1 << 20
 REPORT_SECONDS = 20.0
 VOIDS_FORGIVEN = 2
+TICK_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def _look(net: Devnet, track: _Track, told: Callable[[str], None]) -> list[Round
             view = chain.round(track.id, track.seen + 1)
             if not view.settled:
                 if view.ended:
-                    _tick(net, track)
+                    _tick(net, track, again=track.done + 1 < track.wanted)
                 return results
             track.seen += 1
             results.append(_take(net, track, view, told))
@@ -106,14 +108,18 @@ def _take(net: Devnet, track: _Track, view: RoundInfo, told: Callable[[str], Non
     return result
 
 
-def _tick(net: Devnet, track: _Track) -> None:
-    """Send a tick, at most one every two seconds; a refusal means that somebody was quicker."""
+def _tick(net: Devnet, track: _Track, again: bool = False) -> None:
+    """Send a tick, at most one every two seconds; a refusal means that somebody was quicker.
+
+    With ``again`` two are sent at once: the first settles the round that has ended, the second opens the next.
+    """
     now = time.monotonic()
     if now - track.asked < 2.0:
         return
     track.asked = now
     try:
-        net.chain().tick(track.id)
+        works = [partial(net.chain().tick, track.id)] * (2 if again else 1)
+        together(works, TICK_SECONDS, "a tick")
     except (Reverted, ChainUnavailable) as error:
         net.say(f"{track.model}: tick refused ({error})")
 

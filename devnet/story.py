@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import traceback
 from dataclasses import dataclass, field
+from functools import partial
 
 from rich.console import Console
 from rich.text import Text
@@ -13,7 +14,7 @@ from client.errors import StrataError
 from devnet.bringup import start_models, start_network, start_serving
 from devnet.keeper import INTERRUPTED, kept
 from devnet.layout import ALICE, BOB, CAROL, MINERS, SERVER, VALIDATORS, Home, RunOptions
-from devnet.network import CommandResult, Devnet, submit_texts
+from devnet.network import COMMAND_SECONDS, CommandResult, Devnet, submit_texts
 from devnet.poll import Poller
 from devnet.processes import run_processes, tail
 from devnet.question import Asked, ask
@@ -21,6 +22,7 @@ from devnet.rounds import RoundResult, run_rounds
 from devnet.summary import promises, save_picture, save_plot, show, write_summary
 from devnet.verify import Verdict, verify
 from devnet.view import View
+from devnet.waiting import together
 
 STEPS = (
     "a network starts: chain, contracts, IPFS, DHT, nodes",
@@ -93,13 +95,13 @@ def play(told: Told, view: View) -> None:
     view.begin(1)
     start_models(net)
     view.begin(2)
+    start_serving(net)
     submit_texts(net)
     view.begin(3)
     preset = net.options.settings
     told.results = run_rounds(net, preset.rounds, preset.limit_seconds * 2, net.say)
     save_picture(net.run, view)
     view.begin(4)
-    start_serving(net)
     told.asked = ask(net, preset)
     view.begin(5)
     told.commands = look(net)
@@ -114,11 +116,9 @@ def look(net: Devnet) -> list[CommandResult]:
     asked: list[tuple[str, ...]] = [("contributions",)]
     asked += [("balance", *MINERS, *VALIDATORS, ALICE, BOB, CAROL, SERVER)]
     asked += [("audit", model) for model, _ in models]
-    results = []
-    for arguments in asked:
-        net.say(f"strata {' '.join(arguments)}")
-        results.append(net.command(*arguments))
-    return results
+    net.say("strata contributions, strata balance, " + ", ".join(f"strata audit {model}" for model, _ in models))
+    works = [partial(net.command, *arguments) for arguments in asked]
+    return together(works, COMMAND_SECONDS, "the commands")
 
 
 def finish(told: Told, console: Console) -> list[str]:
