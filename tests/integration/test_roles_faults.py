@@ -72,7 +72,7 @@ def test_rounds_end_whoever_is_away_and_the_next_one_works(tmp_path: Path) -> No
 
         world.stake("miner-2", model, Role.MINER, 10)  # round 3: a late joiner starts from nothing but chain and store
         world.start_miner("miner-2", model)
-        time.sleep(1.5)
+        wait_for("the new miner is ready", lambda: world.nodes["miner-2"].events("phase"), 30)
         chain.tick(model.id)
         view = world.wait_round(model, 3, 120)
         assert view.phase == Phase.FINAL, world.told()
