@@ -238,8 +238,8 @@ class Validator(Worker):
         """Compute the next head from the accepted deltas and the chain's weights; everybody gets the same bytes."""
         model = self.parts.chain.model(self.model.id)
         accepted = [s for s in self.parts.chain.submissions(model.id, view.round) if s.weight_q16 > 0]
-        with self.runtime.compute:
-            head = self.parts.heads.next_head(model, view.base_head, view.round, accepted)
+        # Not under the compute lock: another model's judgement may hold that for longer than ATTEST lasts.
+        head = self.parts.heads.next_head(model, view.base_head, view.round, accepted)
         for submission in accepted:
             self.parts.store.pin(submission.digest, self.runtime.config.fetch_seconds)
         self.parts.vault.keep(HeadRecord(model.id, view.round, view.evaluation_seed, head, new_salt()))
@@ -275,8 +275,7 @@ class Validator(Worker):
             self._come_back()
         self._payloads.clear()
         self.parts.vault.forget(model.id, view.round - 1)
-        with self.runtime.compute:
-            self.parts.heads.advance(model)
+        self.parts.heads.advance(model)
 
     # small things -----------------------------------------------------------------------------------------------------
 
