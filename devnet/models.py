@@ -26,8 +26,8 @@ Progress = Callable[[str], None]
 PRESETS = ("default", "nano")
 
 POLICIES = {
-    "default": Policy(150, 60, 60, 150, 40, 90, 40),
-    "nano": Policy(60, 30, 30, 60, 20, 45, 20),
+    "default": Policy(400, 100, 120, 500, 120, 300, 120),
+    "nano": Policy(90, 45, 45, 120, 40, 90, 40),
 }
 """Generous: a phase ends as soon as everybody has acted. In blocks of a second."""
 

@@ -50,6 +50,7 @@ class _Track:
     seen: int  # number of the last round whose end was read
     done: int = 0
     voids: int = 0
+    kept: tuple[int, Phase] = (0, Phase.NONE)  # round and phase whose seed is on chain
     asked: float = 0.0  # when we last sent a tick
 
 
@@ -84,6 +85,9 @@ def _look(net: Devnet, track: _Track, told: Callable[[str], None]) -> list[Round
             if not view.settled:
                 if view.ended:
                     _tick(net, track, again=track.done + 1 < track.wanted)
+                elif view.phase in (Phase.TRAIN, Phase.SCORE) and track.kept != (view.round, view.phase):
+                    track.kept = (view.round, view.phase)
+                    _tick(net, track)  # keeps the phase's seed: its block's hash is gone after 256 blocks
                 return results
             track.seen += 1
             results.append(_take(net, track, view, told))

@@ -19,7 +19,7 @@ from devnet.poll import Poller
 from devnet.processes import run_processes, tail
 from devnet.question import Asked, ask
 from devnet.rounds import RoundResult, run_rounds
-from devnet.summary import promises, save_picture, save_plot, show, write_summary
+from devnet.summary import Photographer, promises, save_plot, show, write_summary
 from devnet.verify import Verdict, verify
 from devnet.view import View
 from devnet.waiting import together
@@ -62,6 +62,7 @@ def tell(home: Home, options: RunOptions) -> int:
             with View(console, title, STEPS, poller) as view:
                 poller.net = net
                 net.say = lambda text: _note(view, text)
+                view.each_frame = Photographer(net.run, view)
                 view.note(f"everything of this run is in {net.run.path}")
                 try:
                     play(told, view)
@@ -100,7 +101,6 @@ def play(told: Told, view: View) -> None:
     view.begin(3)
     preset = net.options.settings
     told.results = run_rounds(net, preset.rounds, preset.limit_seconds * 2, net.say)
-    save_picture(net.run, view)
     view.begin(4)
     told.asked = ask(net, preset)
     view.begin(5)

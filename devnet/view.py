@@ -26,9 +26,9 @@ SHORT = {
     Phase.COMMIT: "commit",
     Phase.REVEAL: "reveal",
     Phase.SCORE: "score",
-    Phase.SCORE_REVEAL: "reveal scores",
+    Phase.SCORE_REVEAL: "reveal",
     Phase.ATTEST: "attest",
-    Phase.ATTEST_REVEAL: "reveal heads",
+    Phase.ATTEST_REVEAL: "reveal",
     Phase.FINAL: "final",
 }
 REFRESH_PER_SECOND = 4
@@ -114,13 +114,13 @@ def phase_track(model: ModelState) -> Text:
             "dim" if phase > present else "green" if phase < present or phase is Phase.FINAL else "reverse bold yellow"
         )
         text.append(SHORT[phase], style=style)
-        text.append(" " if phase is PHASES[-1] else " › ", style="dim")
+        text.append("" if phase is PHASES[-1] else "›", style="dim")
     return text
 
 
 def _models(board: Board) -> RenderableType:
     table = Table(box=None, padding=(0, 1), header_style="dim")
-    for name in ("model", "round", "phase", "blocks left", "committed", "revealed", "scored", "attested"):
+    for name in ("model", "round", "phase", "blocks left", "deltas", "scores", "heads"):
         table.add_column(name, no_wrap=True, justify="left" if name in ("model", "phase") else "right")
     for model in board.models.values():
         if not model.round:
@@ -132,8 +132,7 @@ def _models(board: Board) -> RenderableType:
             str(model.round),
             phase_track(model),
             str(model.blocks_left) if live else "",
-            f"{model.commits}/{model.miners}",
-            f"{model.reveals}/{model.miners}",
+            f"{max(model.commits, model.reveals)}/{model.miners}",
             f"{model.scored_percent}%",
             f"{model.attested_percent}%",
         )
@@ -205,6 +204,7 @@ class View:
         self.console = console
         self.board = Board()
         self.screen = Screen(title, time.time(), [Step(step) for step in steps])
+        self.each_frame: Callable[[], None] = lambda: None
         self._refresh = refresh
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -276,6 +276,7 @@ class View:
     def _run(self) -> None:
         while not self._stop.wait(1.0 / REFRESH_PER_SECOND):
             self._refresh(self.board)
+            self.each_frame()
             if self._live is None:
                 self._plain()
 

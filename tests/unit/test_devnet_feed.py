@@ -85,7 +85,7 @@ def test_draw_when_a_round_is_on_then_shows_phases_miners_and_losses() -> None:
     screen = Screen("Strata devnet", time.time(), [Step("start", started=1.0, ended=2.0), Step("train", started=2.0)])
     console.print(draw(screen, board_with_a_round(), time.time()))
     shown = console.file.getvalue()  # type: ignore[attr-defined]
-    for word in ("block 42", "law", "3/10", "-8.33%", "validator-1", "✓ 1. start", "reveal scores"):
+    for word in ("block 42", "law", "3/10", "-8.33%", "validator-1", "✓ 1. start", "score›reveal"):
         assert word in shown
 
 
