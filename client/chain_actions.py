@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
-from client.types import ChannelInfo, DatasetInfo, ModelInfo, Policy, Receipt, Reveal
+from client.types import ChannelInfo, DatasetInfo, ModelInfo, Policy, Receipt, Reveal, RoundInfo
 from contracts.enums import Level, Role, ScoreReason
 
 
@@ -22,6 +22,10 @@ class Actions(ABC):
     def allowance(self, owner: str, spender: str) -> int: ...
     @abstractmethod
     def model(self, name_or_id: str | int) -> ModelInfo: ...
+    @abstractmethod
+    def current(self, model_id: int, block: int | None = None) -> int: ...
+    @abstractmethod
+    def round(self, model_id: int, number: int, block: int | None = None) -> RoundInfo: ...
     @abstractmethod
     def dataset(self, dataset_id: int, block: int | None = None) -> DatasetInfo: ...
     @abstractmethod
@@ -97,9 +101,17 @@ class Actions(ABC):
 
     # ---- rounds
 
-    def tick(self, model_id: int) -> Receipt:
-        """Opens, advances or settles the model's round, whatever is due."""
-        return self._transact("Rounds", "tick", model_id)
+    def tick(self, model_id: int, number: int | None = None) -> Receipt:
+        """Opens, advances or settles round ``number``; without one, whatever is due now.
+
+        A tick for a round that somebody else moved on already does nothing.
+        """
+        return self._transact("Rounds", "tick", model_id, self._due(model_id) if number is None else number)
+
+    def _due(self, model_id: int) -> int:
+        """The round that a tick would move: the present one, or the next where that is settled."""
+        last = self.current(model_id)
+        return last + 1 if last == 0 or self.round(model_id, last).settled else last
 
     def commit_delta(self, model_id: int, number: int, commitment: bytes) -> Receipt:
         """Commits to a delta (see ``client.commitments``)."""

@@ -188,9 +188,15 @@ class FakeLedger:
         if actual not in wanted:
             raise refuse("WrongPhase", int(actual), int(wanted[-1]))
 
-    def tick(self, model_id: int) -> None:
-        """Opens the next round, or settles the one that has ended."""
+    def tick(self, model_id: int, number: int | None = None) -> None:
+        """Opens the next round, or settles the one that has ended; nothing for a round that was moved on already."""
         rounds = self.rounds[model_id]
+        over = not rounds or rounds[-1].settled
+        number = len(rounds) + over if number is None else number
+        if number == 0 or number > len(rounds) + over:
+            raise refuse("WrongRound", len(rounds))
+        if number <= len(rounds) and (over or number < len(rounds)):
+            return
         if rounds and not rounds[-1].settled:
             if self.phase(rounds[-1])[0] in (Phase.FINAL, Phase.VOID):
                 self.settle(rounds[-1])

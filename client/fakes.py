@@ -133,9 +133,9 @@ class FakeChain(FakeRegistry):
 
     # ---- rounds
 
-    def tick(self, model_id: int) -> Receipt:
+    def tick(self, model_id: int, number: int | None = None) -> Receipt:
         """Opens or settles."""
-        return self._do(lambda: self.ledger.tick(model_id))
+        return self._do(lambda: self.ledger.tick(model_id, number))
 
     def current(self, model_id: int, block: int | None = None) -> int:
         """The last round; 0 before the first."""

@@ -117,7 +117,7 @@ def commit_deadline(view: RoundInfo, commit_blocks: int) -> int:
 def tick_turn(address: str, others: Iterable[str], model_id: int, round_number: int) -> int:
     """How many of the round's nodes come before this one when it has to be ticked: an order that changes each round.
 
-    One after the other, not all at once: where a round has been settled, a second tick would open the next one.
+    One after the other, not all at once: one tick is enough, and each costs gas.
     """
 
     def place(who: str) -> bytes:

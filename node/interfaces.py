@@ -73,7 +73,7 @@ class Ticker(Protocol):
     """The phase to come, and the permissionless calls that move a round."""
 
     def phase_at(self, model_id: int, number: int, block: int) -> tuple[Phase, int, VoidReason]: ...
-    def tick(self, model_id: int) -> Receipt: ...
+    def tick(self, model_id: int, number: int | None = None) -> Receipt: ...
     def rejoin(self, model_id: int) -> Receipt: ...
 
 
@@ -118,7 +118,6 @@ class EventReader(Protocol):
 
 class Forecast(Protocol):
     """A round's phase in a block to come, if nobody acts until then."""
-
 
 
 class WorkerChain(Blocks, RoundReader, RecordReader, Registry, Ticker, Forecast, Protocol):

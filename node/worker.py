@@ -15,8 +15,8 @@ from node.decisions import Action, tick_turn
 from node.interfaces import WorkerChain
 from node.runtime import Runtime
 
-TICK_STEP_SECONDS = 3.0  # between the turns of two nodes: enough for the first one's tick to be in a block
-TICK_PATIENCE_SECONDS = 4.0  # for whoever opens the rounds to settle them; a tick that comes second would open the next
+TICK_STEP_SECONDS = 2.0  # between the turns of two nodes, so that they don't all pay for the same tick
+TICK_PATIENCE_SECONDS = 1.0  # for whoever opens the rounds to settle them too
 BACKOFF_FIRST_SECONDS = 0.5
 BACKOFF_MOST_SECONDS = 10.0
 BLOCKS_LOOKED_BACK = 10  # to see how fast blocks come
@@ -178,7 +178,7 @@ class Worker:
             return False
         self._tick_at = (key, now + TICK_STEP_SECONDS * 4)
         try:
-            self.chain.tick(self.model.id)
+            self.chain.tick(self.model.id, number + 1 if action is Action.OPEN else number)
         except Reverted as error:  # somebody was quicker, or there is nobody to open a round for
             log.debug("%s: tick refused: %s", self.model.name, error)
             return False

@@ -38,12 +38,15 @@ contract Rounds is RoundsViews, ReentrancyGuard {
     }
 
     /// @inheritdoc IRounds
-    function tick(uint256 modelId) external nonReentrant {
-        uint64 round = current[modelId];
-        if (round == 0 || _store[modelId][round].status != 0) {
-            _open(modelId, round + 1);
+    function tick(uint256 modelId, uint64 round) external nonReentrant {
+        uint64 last = current[modelId];
+        bool over = last == 0 || _store[modelId][last].status != 0;
+        if (over && round == last + 1) {
+            _open(modelId, round);
             return;
         }
+        if (round == 0 || round > last) revert WrongRound(last);
+        if (over || round < last) return;
         (uint8 phase, uint8 reason) = _advance(modelId, round);
         if (phase >= RoundClock.FINAL) _settle(modelId, round, phase, reason);
     }

@@ -147,11 +147,17 @@ class Play:
     # --- moves
 
     def tick(self, sender: str | None = None) -> Done:
-        """Tick; follows the round that is opened."""
-        done = self.net.rounds.send("tick", self.model, sender=sender or self.net.stranger)
+        """Tick whatever is due; follows the round that is opened."""
+        last = self.net.rounds.call("current", self.model)
+        settled = last == 0 or self.net.rounds.call("roundView", self.model, last).settled
+        done = self.tick_round(last + settled, sender)
         for log in done.all("RoundOpened"):
             self.round = log.args.round
         return done
+
+    def tick_round(self, number: int, sender: str | None = None) -> Done:
+        """Tick one round, whichever is due."""
+        return self.net.rounds.send("tick", self.model, number, sender=sender or self.net.stranger)
 
     def open(self) -> Play:
         """Open the next round."""

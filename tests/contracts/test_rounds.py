@@ -274,7 +274,24 @@ def test_tick_when_nothing_is_due_then_does_nothing(net: Net, play: Play) -> Non
 
 def test_tick_when_nobody_staked_then_refused(net: Net, root: int) -> None:
     with refuses("NotEnoughMembers", 0, 0):
-        net.rounds.send("tick", root, sender=net.stranger)
+        net.rounds.send("tick", root, 1, sender=net.stranger)
+
+
+def test_tick_when_it_comes_second_then_settles_nothing_and_opens_nothing(net: Net, play: Play) -> None:
+    play.open()
+    play.skip_to(VOID)
+    assert play.tick_round(1).log("RoundVoided").args.reason == EMPTY
+    assert play.tick_round(1).logs == []
+    assert net.rounds.call("current", play.model) == 1
+    play.tick_round(2).log("RoundOpened")
+    assert play.tick_round(1).logs == []
+
+
+def test_tick_when_the_round_is_not_the_next_then_refused(play: Play) -> None:
+    play.open()
+    for number in (0, 2, 7):
+        with refuses("WrongRound", 1):
+            play.tick_round(number)
 
 
 def test_members_when_they_stake_after_the_opening_then_are_not_in_the_round(net: Net, play: Play) -> None:

@@ -147,9 +147,10 @@ interface IRounds {
     /// @notice A value can't be read yet.
     error TooEarly();
 
-    /// @notice Opens the model's next round where none is live; else records what is due (seeds, consensus), and settles the
-    /// round where it has ended. With nothing due it does nothing.
-    function tick(uint256 modelId) external;
+    /// @notice Moves a round on. Opens it where it is the model's next and none is live; records what is due (seeds,
+    /// consensus); settles it where it has ended. With nothing due, or where somebody was quicker, it does nothing: a tick
+    /// meant for one round never touches another.
+    function tick(uint256 modelId, uint64 round) external;
 
     /// @notice Binds the caller to a delta, in TRAIN or COMMIT:
     /// `keccak256(abi.encode(chainid, this, modelId, round, sender, digest, salt))`.
