@@ -18,6 +18,7 @@ REPORT_BYTES = 1 << 20
 REPORT_SECONDS = 20.0
 VOIDS_FORGIVEN = 2
 TICK_SECONDS = 30.0
+ORDER_SECONDS = 0.15  # between two transactions whose order counts
 
 
 @dataclass(frozen=True)
@@ -84,15 +85,15 @@ def _look(net: Devnet, track: _Track, told: Callable[[str], None]) -> list[Round
             view = chain.round(track.id, track.seen + 1)
             if not view.settled:
                 if view.ended:
-                    _tick(net, track, again=track.done + 1 < track.wanted)
+                    _tick(net, track, view.round, *([view.round + 1] if track.done + 1 < track.wanted else []))
                 elif view.phase in (Phase.TRAIN, Phase.SCORE) and track.kept != (view.round, view.phase):
                     track.kept = (view.round, view.phase)
-                    _tick(net, track)  # keeps the phase's seed: its block's hash is gone after 256 blocks
+                    _tick(net, track, view.round)  # keeps the phase's seed: its block's hash is gone after 256 blocks
                 return results
             track.seen += 1
             results.append(_take(net, track, view, told))
         if track.done < track.wanted:
-            _tick(net, track)
+            _tick(net, track, track.seen + 1)
         return results
     except ChainUnavailable:
         return []
@@ -112,18 +113,22 @@ def _take(net: Devnet, track: _Track, view: RoundInfo, told: Callable[[str], Non
     return result
 
 
-def _tick(net: Devnet, track: _Track, again: bool = False) -> None:
-    """Send a tick, at most one every two seconds; a refusal means that somebody was quicker.
+def _tick(net: Devnet, track: _Track, *numbers: int) -> None:
+    """Move rounds on, at most once in two seconds; a refusal means that somebody was quicker.
 
-    With ``again`` two are sent at once: the first settles the round that has ended, the second opens the next.
+    With two numbers both are sent for the same block: the first settles a round that has ended, the second opens the next.
     """
     now = time.monotonic()
     if now - track.asked < 2.0:
         return
     track.asked = now
+
+    def send(place: int, number: int) -> None:
+        time.sleep(place * ORDER_SECONDS)
+        net.chain().tick(track.id, number)
+
     try:
-        works = [partial(net.chain().tick, track.id)] * (2 if again else 1)
-        together(works, TICK_SECONDS, "a tick")
+        together([partial(send, *item) for item in enumerate(numbers)], TICK_SECONDS, "a tick")
     except (Reverted, ChainUnavailable) as error:
         net.say(f"{track.model}: tick refused ({error})")
 
