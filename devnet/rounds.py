@@ -116,7 +116,7 @@ def _take(net: Devnet, track: _Track, view: RoundInfo, told: Callable[[str], Non
 def _tick(net: Devnet, track: _Track, *numbers: int) -> None:
     """Move rounds on, at most once in two seconds; a refusal means that somebody was quicker.
 
-    With two numbers both are sent for the same block: the first settles a round that has ended, the second opens the next.
+    With two numbers both are sent for one block: the first settles a round that has ended, the second opens the next.
     """
     now = time.monotonic()
     if now - track.asked < 2.0:

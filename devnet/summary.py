@@ -282,8 +282,8 @@ class Photographer:
     def __call__(self) -> None:
         """Take a picture where it is better than the last one."""
         board = self._view.board
-        training = sum(1 for node in board.nodes.values() if 0 < node.step < node.steps)
-        worth = len(board.measured) * 100 + training * 10 if training or not self._best else 0
+        training = sum(node.step for node in board.nodes.values() if 0 < node.step < node.steps)
+        worth = len(board.measured) * 1000 + training if training or not self._best else 0
         if board.measured and worth > self._best:
             self._best = worth
             save_picture(self._run, self._view)

@@ -90,6 +90,9 @@ def _header(screen: Screen, board: Board, now: float) -> RenderableType:
 
 def _steps(screen: Screen, now: float) -> RenderableType:
     lines = Table.grid(padding=(0, 1))
+    for _ in range(3):
+        lines.add_column(no_wrap=True)
+    lines.add_column(no_wrap=True, overflow="ellipsis")
     for number, step in enumerate(screen.steps, 1):
         if step.ended:
             mark, style, took = "✓", "green", f"{step.ended - step.started:.0f} s"
