@@ -70,6 +70,9 @@ BUILD_SECONDS = 420.0
 START_SECONDS = 120.0
 COMMAND_SECONDS = 120.0
 SUBMIT_SECONDS = 240.0
+PATIENCE_SECONDS = 60.0
+"""For a chain that does not answer: on a busy machine Ganache can be silent for ten seconds."""
+ANSWER_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -124,7 +127,10 @@ class Devnet:
         if wallet not in self._chains:
             assert self.network is not None, "the contracts are deployed first"
             passphrase = self.home.passphrase.read_text().strip()
-            self._chains[wallet] = Chain.connect(self.network, self.wallets.open(wallet, passphrase))
+            account = self.wallets.open(wallet, passphrase)
+            self._chains[wallet] = Chain.connect(
+                self.network, account, patience=PATIENCE_SECONDS, timeout=ANSWER_SECONDS
+            )
         return self._chains[wallet]
 
     def store(self) -> IpfsStore:
@@ -168,6 +174,8 @@ class Devnet:
             "STRATA_HOME": str(self.home.path),
             "STRATA_NETWORK": str(self.run.network),
             "STRATA_PASSPHRASE_FILE": str(self.home.passphrase),
+            "STRATA_CHAIN_PATIENCE_SECONDS": str(PATIENCE_SECONDS),
+            "STRATA_CHAIN_TIMEOUT_SECONDS": str(ANSWER_SECONDS),
             "COLUMNS": os.environ.get("COLUMNS", "120"),
         }
         return known | ({"STRATA_WALLET": wallet} if wallet else {})

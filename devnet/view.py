@@ -289,7 +289,7 @@ class View:
             self.print(_happening_text(happening, self.screen.started))
         self._printed = self.board.happened
         now = time.time()
-        if now - self._last_status > PLAIN_STATUS_SECONDS and self.board.models:
+        if now - self._last_status > PLAIN_STATUS_SECONDS and any(m.round for m in self.board.models.values()):
             self._last_status = now
             self.print(f"[{clock(now - self.screen.started)}]    block {self.board.block}; {plain_models(self.board)}")
 
