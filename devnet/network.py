@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -48,7 +48,6 @@ from devnet.nodes import (
     node_spec,
     write_node,
 )
-from devnet.pieces import TextJob, read_jobs
 from devnet.processes import MARK, NURSERY, NodeFailed, ProcessSpec, Supervisor, end_processes, session_members, tail
 from devnet.waiting import Stopwatch, together, wait_until
 
@@ -69,7 +68,6 @@ HELPERS = (BUILDER, TEXTS)
 BUILD_SECONDS = 420.0
 START_SECONDS = 120.0
 COMMAND_SECONDS = 120.0
-SUBMIT_SECONDS = 240.0
 PATIENCE_SECONDS = 60.0
 """For a chain that does not answer: on a busy machine Ganache can be silent for ten seconds."""
 ANSWER_SECONDS = 30.0
@@ -298,23 +296,13 @@ def finish_bootstrap(net: Devnet) -> None:
     plan = net.node_plan()
     status = net.run.node(BOOTSTRAP) / "status.json"
     with net.times.part("DHT"):
-        wait_until(lambda: bool(multiaddresses(status)), START_SECONDS, "the DHT's bootstrap peer", net.check)
-    addresses = multiaddresses(status)
+        wait_until(lambda: bool(addresses_of(status, "maddrs")), START_SECONDS, "the DHT's bootstrap peer", net.check)
+    addresses = addresses_of(status, "maddrs")
     assert net.network is not None, "the contracts are deployed first"
     net.network = net.network.with_(bootstrap=tuple(addresses))
     net.network.save(net.run.network)
     net.plan = NodePlan(**{**plan.__dict__, "bootstrap": tuple(addresses)})
     net.say(f"Hivemind DHT at {addresses[0]}")
-
-
-def multiaddresses(status: Path) -> list[str]:
-    """The libp2p addresses that a node's ``status.json`` gives; empty while there are none."""
-    try:
-        values = json.loads(status.read_text())
-    except (OSError, ValueError):
-        return []
-    found = values.get("maddrs") or []
-    return [str(address) for address in found]
 
 
 def finish_daemons(net: Devnet) -> None:
@@ -394,59 +382,17 @@ def start_team_member(net: Devnet) -> None:
     """Start the second peer of the team, once the leader says where it is."""
     plan = net.node_plan()
     status = net.run.node(TEAM_LEADER) / "status.json"
-    wait_until(lambda: bool(team_addresses(status)), START_SECONDS, f"{TEAM_LEADER}'s team address", net.check)
-    write_node(plan, TEAM_MEMBER, team_addresses(status))
+    wait_until(
+        lambda: bool(addresses_of(status, "team_maddrs")), START_SECONDS, f"{TEAM_LEADER}'s team address", net.check
+    )
+    write_node(plan, TEAM_MEMBER, addresses_of(status, "team_maddrs"))
     net.supervisor.start(node_spec(plan, TEAM_MEMBER))
 
 
-def team_addresses(status: Path) -> list[str]:
-    """The addresses of a leader's private DHT, from its ``status.json``."""
+def addresses_of(status: Path, key: str) -> list[str]:
+    """The libp2p addresses that a node's ``status.json`` gives under ``key``; empty while there are none."""
     try:
-        values: Mapping[str, object] = json.loads(status.read_text())
+        found = json.loads(status.read_text()).get(key)
     except (OSError, ValueError):
         return []
-    found = values.get("team_maddrs")
     return [str(address) for address in found] if isinstance(found, list) else []
-
-
-def submit_texts(net: Devnet) -> None:
-    """Every contributor submits its texts with the ``strata`` command; then the votes are awaited."""
-    out = net.run.path / "texts.json"
-    with net.times.part("texts"):
-        wait_until(out.exists, BUILD_SECONDS, f"the sample texts (log: {net.run.log(TEXTS)})", net.check)
-        found = read_jobs(out)
-        people = sorted({job.contributor for job in found})
-
-        def submit_all(person: str) -> None:
-            for job in found:
-                if job.contributor == person:
-                    submit(net, job)
-
-        works = [partial(submit_all, person) for person in people]
-        together(works, SUBMIT_SECONDS, "the contributors' submissions")
-        wait_accepted(net, len(found))
-
-
-def submit(net: Devnet, job: TextJob) -> None:
-    """One ``strata data submit``."""
-    arguments = ("data", "submit", job.path, "--model", job.model, "--licence", job.licence, "--source", job.source)
-    result = net.must(*arguments, "--name", f"{job.model} by {job.contributor}", "--yes", wallet=job.contributor)
-    line = next((line for line in result.output.splitlines() if "registered" in line), "registered")
-    net.say(f"{job.contributor}: {line.strip()}")
-
-
-def wait_accepted(net: Devnet, count: int) -> None:
-    """Wait until the validators have accepted every dataset."""
-    from client.types import DatasetStatus
-
-    def accepted() -> bool:
-        datasets = net.chain().datasets()
-        refused = [info.id for info in datasets if info.status == DatasetStatus.REJECTED]
-        if refused:
-            raise NodeFailed(
-                f"the validators rejected dataset {refused[0]}; their logs say why: {net.run.path / 'logs'}"
-            )
-        return len(datasets) >= count and all(info.status == DatasetStatus.ACCEPTED for info in datasets)
-
-    wait_until(accepted, START_SECONDS, "the validators' votes on the datasets", net.check)
-    net.say(f"validators accepted all {count} datasets")

@@ -20,13 +20,12 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 import psutil
 
 from client.errors import StrataError
 from devnet import nursery
-from devnet.nursery import exit_path
+from devnet.children import Child, Forked, runs
 
 MARK = "STRATA_DEVNET_RUN"
 """The environment variable that every process of a run carries; its value is the run's folder."""
@@ -39,43 +38,6 @@ START_TOLERANCE_SECONDS = 1.0
 
 class NodeFailed(StrataError):
     """A process of the devnet ended, or did not get ready, when it should not have."""
-
-
-class Child(Protocol):
-    """A started process: as much of ``subprocess.Popen`` as is needed."""
-
-    @property
-    def pid(self) -> int: ...
-    def poll(self) -> int | None: ...
-    def wait(self, timeout: float | None = None) -> int: ...
-
-
-class Forked:
-    """A process that the nursery forked; it is the nursery's child, not ours."""
-
-    def __init__(self, folder: Path, pid: int) -> None:
-        self.pid = pid
-        self._process = psutil.Process(pid)
-        self._exit = exit_path(folder, pid)
-        self._code: int | None = None
-
-    def poll(self) -> int | None:
-        """Its exit code, None while it runs."""
-        if self._code is None and not _runs(self._process):
-            with contextlib.suppress(OSError, ValueError):
-                self._code = int(self._exit.read_text())
-            if self._code is None and not self._process.is_running():
-                self._code = -signal.SIGKILL  # the nursery went, too, and nobody wrote down how
-        return self._code
-
-    def wait(self, timeout: float | None = None) -> int:
-        """Wait for its end."""
-        deadline = time.monotonic() + (60.0 if timeout is None else timeout)
-        while (code := self.poll()) is None:
-            if time.monotonic() > deadline:
-                raise subprocess.TimeoutExpired(f"process {self.pid}", timeout or 60.0)
-            time.sleep(0.02)
-        return code
 
 
 @dataclass(frozen=True)
@@ -344,7 +306,7 @@ def end_processes(processes: Iterable[psutil.Process], grace_seconds: float, rea
         with contextlib.suppress(psutil.Error):
             process.terminate()
     deadline = time.monotonic() + grace_seconds
-    while (waiting := [p for p in waiting if _runs(p)]) and time.monotonic() < deadline:
+    while (waiting := [p for p in waiting if runs(p)]) and time.monotonic() < deadline:
         for child in reaped:
             child.poll()
         time.sleep(0.05)
@@ -354,7 +316,7 @@ def end_processes(processes: Iterable[psutil.Process], grace_seconds: float, rea
     for child in reaped:
         with contextlib.suppress(subprocess.TimeoutExpired):
             child.wait(timeout=5)
-    psutil.wait_procs([p for p in waiting if _runs(p)], timeout=3)
+    psutil.wait_procs([p for p in waiting if runs(p)], timeout=3)
 
 
 def sweep(run: Path, grace_seconds: float = 5.0) -> list[psutil.Process]:
@@ -382,13 +344,6 @@ def _with_root(pid: int) -> list[psutil.Process]:
         if all(member.pid != pid for member in members):
             members.append(psutil.Process(pid))
     return members
-
-
-def _runs(process: psutil.Process) -> bool:
-    try:
-        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.Error:
-        return False
 
 
 def _has_mark(process: psutil.Process, run: Path) -> bool:

@@ -14,11 +14,12 @@ from client.errors import StrataError
 from devnet.bringup import start_models, start_network, start_serving
 from devnet.keeper import INTERRUPTED, kept
 from devnet.layout import ALICE, BOB, CAROL, MINERS, SERVER, VALIDATORS, Home, RunOptions
-from devnet.network import COMMAND_SECONDS, CommandResult, Devnet, submit_texts
+from devnet.network import COMMAND_SECONDS, CommandResult, Devnet
 from devnet.poll import Poller
 from devnet.processes import run_processes, tail
 from devnet.question import Asked, ask
 from devnet.rounds import RoundResult, run_rounds
+from devnet.submissions import submit_texts
 from devnet.summary import Photographer, promises, save_plot, show, write_summary
 from devnet.verify import Verdict, verify
 from devnet.view import View

@@ -19,9 +19,10 @@ from client.errors import StrataError
 from devnet.bringup import start_models, start_network, start_serving
 from devnet.keeper import INTERRUPTED, keeper_process, kept, refuse_second, run_status, stop_run
 from devnet.layout import Home, Run, RunOptions, write_json
-from devnet.network import Devnet, submit_texts
+from devnet.network import Devnet
 from devnet.nodes import STRATA
 from devnet.processes import end_processes, tail
+from devnet.submissions import submit_texts
 
 READY_SECONDS = 600.0
 LOOK_SECONDS = 0.5

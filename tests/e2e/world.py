@@ -12,7 +12,8 @@ from contracts.enums import Phase
 from devnet.bringup import start_models, start_network
 from devnet.keeper import kept
 from devnet.layout import Home, RunOptions
-from devnet.network import Devnet, submit_texts
+from devnet.network import Devnet
+from devnet.submissions import submit_texts
 
 LAW = "law"
 PHASE_SECONDS = 90.0

@@ -1,0 +1,55 @@
+"""The contributors' part: their texts, submitted with the ``strata`` command, and the validators' votes on them."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from devnet.network import BUILD_SECONDS, START_SECONDS, TEXTS, Devnet
+from devnet.pieces import TextJob, read_jobs
+from devnet.processes import NodeFailed
+from devnet.waiting import together, wait_until
+
+SUBMIT_SECONDS = 240.0
+
+
+def submit_texts(net: Devnet) -> None:
+    """Every contributor submits its texts with the ``strata`` command; then the votes are awaited."""
+    out = net.run.path / "texts.json"
+    with net.times.part("texts"):
+        wait_until(out.exists, BUILD_SECONDS, f"the sample texts (log: {net.run.log(TEXTS)})", net.check)
+        found = read_jobs(out)
+        people = sorted({job.contributor for job in found})
+
+        def submit_all(person: str) -> None:
+            for job in found:
+                if job.contributor == person:
+                    submit(net, job)
+
+        works = [partial(submit_all, person) for person in people]
+        together(works, SUBMIT_SECONDS, "the contributors' submissions")
+        wait_accepted(net, len(found))
+
+
+def submit(net: Devnet, job: TextJob) -> None:
+    """One ``strata data submit``."""
+    arguments = ("data", "submit", job.path, "--model", job.model, "--licence", job.licence, "--source", job.source)
+    result = net.must(*arguments, "--name", f"{job.model} by {job.contributor}", "--yes", wallet=job.contributor)
+    line = next((line for line in result.output.splitlines() if "registered" in line), "registered")
+    net.say(f"{job.contributor}: {line.strip()}")
+
+
+def wait_accepted(net: Devnet, count: int) -> None:
+    """Wait until the validators have accepted every dataset."""
+    from client.types import DatasetStatus
+
+    def accepted() -> bool:
+        datasets = net.chain().datasets()
+        refused = [info.id for info in datasets if info.status == DatasetStatus.REJECTED]
+        if refused:
+            raise NodeFailed(
+                f"the validators rejected dataset {refused[0]}; their logs say why: {net.run.path / 'logs'}"
+            )
+        return len(datasets) >= count and all(info.status == DatasetStatus.ACCEPTED for info in datasets)
+
+    wait_until(accepted, START_SECONDS, "the validators' votes on the datasets", net.check)
+    net.say(f"validators accepted all {count} datasets")
