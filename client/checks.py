@@ -42,8 +42,10 @@ def examine(settings: Settings) -> list[Check]:
     try:
         network = settings.network()
     except ConfigError as error:
-        remedy = "strata devnet up, or give --network PATH"
-        return [*results, Check("network", "warn", str(error), remedy)]
+        remedy = "`make demo` or `strata devnet up` on this machine, or --network PATH"
+        found = str(error) if settings.network_path.exists() else f"none: {settings.network_path} does not exist"
+        later = Check("chain, ipfs, swarm, gateway", "warn", "not looked at without a network")
+        return [*results, Check("network", "warn", found, remedy), later]
     results.append(Check("network", "ok", f"{network.name} ({settings.network_path})"))
     probes: tuple[Callable[[Network], Check], ...] = (check_chain, check_ipfs, check_swarm, check_gateway)
     return results + [probe(network) for probe in probes]

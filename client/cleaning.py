@@ -102,7 +102,7 @@ def cut(text: str, limit: int = MAX_PIECE_CHARACTERS) -> list[str]:
 def text_files(path: Path) -> list[Path]:
     """The file itself, or every text file below a folder, in order of name; hidden ones left out."""
     if not path.exists():
-        raise DataError(f"There is no {path}.")
+        raise DataError(f"There is no file or folder {path}. Check the path.")
     if path.is_file():
         return [path]
     found = [
@@ -145,7 +145,9 @@ def _decoded(file: Path, stream: BinaryIO, advance: Advance | None) -> Iterator[
         if at == 0 and raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             raise BinaryText(f"{file} is UTF-16. Convert it first: `iconv -f UTF-16 -t UTF-8 {file.name}`.")
         if b"\0" in raw:
-            raise BinaryText(f"{file} is not text: byte {at + raw.index(0)} is zero. Nothing was submitted.")
+            raise BinaryText(
+                f"{file} is not text: byte {at + raw.index(0)} is zero. Give text in UTF-8. Nothing was submitted."
+            )
         try:
             text = decoder.decode(raw, final=not raw)
         except UnicodeDecodeError as error:
@@ -165,7 +167,9 @@ def _decoded(file: Path, stream: BinaryIO, advance: Advance | None) -> Iterator[
 def _refuse_controls(file: Path, text: str) -> None:
     controls = sum(1 for letter in text[:4096] if letter < " " and letter not in "\t\n\r\f\v\x1b\x08")
     if controls > len(text[:4096]) // 20 + 1:
-        raise BinaryText(f"{file} is full of control characters: that is not text. Nothing was submitted.")
+        raise BinaryText(
+            f"{file} is full of control characters: that is not text. Give text in UTF-8. Nothing was submitted."
+        )
 
 
 def _paragraph_pieces(parts: Iterator[str]) -> Iterator[str]:

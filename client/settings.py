@@ -77,7 +77,8 @@ class Network:
             data = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
             raise ConfigError(
-                f"There is no {path}. Start a network (`strata devnet up`) or give --network PATH."
+                f"There is no network here ({path} does not exist). Start one on this machine (`make demo` or "
+                "`strata devnet up`), or give the file of one that you know: --network PATH."
             ) from error
         except (OSError, ValueError) as error:
             raise ConfigError(f"{path} can't be read: {error}. Give another with --network PATH.") from error

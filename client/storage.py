@@ -395,5 +395,7 @@ def _from_message(message: str) -> StorageError:
     if "more than the" in lowered and "asked for" in lowered:
         return TooLarge(message)
     if any(words in lowered for words in ("deadline exceeded", "not found", "no connected peer", "could not find")):
-        return NotFound(f"No peer provided this content in time: {message}")
+        return NotFound(
+            f"Nobody gave this content in time ({message}). Is a node that has it running? Try again later."
+        )
     return StorageError(f"The IPFS daemon refused: {message}")

@@ -182,7 +182,7 @@ class Reveal:
     """What a miner reveals; ``dataset_ids`` strictly increasing, at most 16; ``trained_tokens`` a count."""
 
     digest: bytes
-    salt: bytes
+    salt: bytes = field(repr=False)
     kind: DeltaKind
     base_head: bytes
     dataset_ids: tuple[int, ...]

@@ -150,7 +150,10 @@ def read_passphrase(path: Path) -> str:
     try:
         text = path.expanduser().read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise WalletError(f"The passphrase file {path} can't be read: {error}.") from error
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise WalletError(
+            f"The passphrase file {path} can't be read: {reason}. Give another with --passphrase-file FILE."
+        ) from error
     return text.split("\n", 1)[0].rstrip("\r")
 
 
@@ -179,8 +182,10 @@ def _decrypt(keystore: dict[str, Any], passphrase: str, where: str) -> LocalAcco
                 f"That passphrase does not open {where}. Try again, or check --passphrase-file."
             ) from error
         raise WalletError(f"{where} is not a keystore v3 that can be opened: {error}.") from error
-    except (KeyError, TypeError, NotImplementedError) as error:
-        raise WalletError(f"{where} is not a keystore v3 that can be opened: {error!r}.") from error
+    except KeyError as error:
+        raise WalletError(f"{where} is not a keystore v3: it lacks {error}. Restore it from a copy.") from error
+    except (TypeError, NotImplementedError) as error:
+        raise WalletError(f"{where} is not a keystore v3 that can be opened: {error}.") from error
     account: LocalAccount = Account.from_key(key)
     return account
 

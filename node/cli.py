@@ -59,37 +59,55 @@ def _pairs(settings: list[str]) -> dict[str, str]:
 
 @app.command()
 def miner(config: Config, set_: Set = None) -> None:
-    """Train models on the text that each round deals, and earn by what it gains."""
+    """Train models on the text that each round deals, and earn by what it gains.
+
+    Example: strata node miner --config node.toml
+    """
     _run("miner", config, set_)
 
 
 @app.command()
 def validator(config: Config, set_: Set = None) -> None:
-    """Judge what miners trained, attest new heads, vote on data."""
+    """Judge what miners trained, attest new heads, vote on data.
+
+    Example: strata node validator --config node.toml
+    """
     _run("validator", config, set_)
 
 
 @app.command()
 def server(config: Config, set_: Set = None) -> None:
-    """Answer questions over the swarm, for tokens."""
+    """Answer questions over the swarm, for tokens.
+
+    Example: strata node server --config node.toml
+    """
     _run("server", config, set_)
 
 
 @app.command()
 def gateway(config: Config, set_: Set = None) -> None:
-    """Offer the swarm's servers over HTTP, as OpenAI's clients expect it."""
+    """Offer the swarm's servers over HTTP, as OpenAI's clients expect it.
+
+    Example: strata node gateway --config node.toml --set serve.port=8080
+    """
     _run("gateway", config, set_)
 
 
 @app.command()
 def bootstrap(config: Config, set_: Set = None) -> None:
-    """Be the first peer of the public DHT, by which others find each other."""
+    """Be the first peer of the public DHT, by which others find each other.
+
+    Example: strata node bootstrap --config node.toml
+    """
     _run("bootstrap", config, set_)
 
 
 @app.command()
 def status(config: Config, as_json: Annotated[bool, typer.Option("--json", help="The file as it is.")] = False) -> None:
-    """Show what a node does now. Ends with 3 when it does not run."""
+    """Show what a node does now. Ends with 3 when it does not run.
+
+    Example: strata node status --config node.toml
+    """
     from client.errors import StrataError
     from node.config import load_config
     from node.runtime import read_status
@@ -121,7 +139,10 @@ def init(
     network: Annotated[str, typer.Option(help="network.json of the network to join.")] = "network.json",
     state: Annotated[str, typer.Option(help="State folder.")] = "state",
 ) -> None:
-    """Write a commented node.toml to start from. Never overwrites."""
+    """Write a commented node.toml to start from. Never overwrites.
+
+    Example: strata node init node.toml --name my-miner --wallet .strata/wallets/alice.json
+    """
     from node.config import template
 
     text = template(name, state, wallet, passphrase_file, network)

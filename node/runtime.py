@@ -196,6 +196,11 @@ class Redact(logging.Filter):
             for secret in self._secrets:
                 message = message.replace(secret, "[secret]")
             record.msg, record.args = message, ()
+        if record.exc_info and not record.exc_text:  # a traceback ends with the exception's words
+            record.exc_text = logging.Formatter().formatException(record.exc_info)
+        if record.exc_text:
+            for secret in self._secrets:
+                record.exc_text = record.exc_text.replace(secret, "[secret]")
         return True
 
 

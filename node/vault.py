@@ -9,7 +9,7 @@ import dataclasses
 import json
 import logging
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -27,7 +27,7 @@ class DeltaRecord:
     round: int
     seed: bytes  # the round's seed: says which chain's round this is
     digest: bytes  # of the payload, 32 bytes
-    salt: bytes  # 32 bytes
+    salt: bytes = field(repr=False)  # 32 bytes
     delta_kind: int  # a DeltaKind
     base_head: bytes  # 32 bytes
     dataset_ids: tuple[int, ...]  # strictly increasing
@@ -45,7 +45,7 @@ class ScoreRecord:
     scores: tuple[int, ...]  # micro-nats, in order of submission
     reasons: tuple[int, ...]  # ScoreReason, in order of submission
     report: bytes  # digest of the Report, 32 bytes
-    salt: bytes  # 32 bytes
+    salt: bytes = field(repr=False)  # 32 bytes
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class HeadRecord:
     round: int
     seed: bytes  # the evaluation seed
     head: bytes  # digest of the Head manifest, 32 bytes
-    salt: bytes  # 32 bytes
+    salt: bytes = field(repr=False)  # 32 bytes
 
 
 Record = DeltaRecord | ScoreRecord | HeadRecord

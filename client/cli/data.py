@@ -20,7 +20,7 @@ from client.cli.context import (
     settings,
 )
 from client.cli.groups import plain_group
-from client.cli.output import Column, console, say, short, show, show_json, text, warn
+from client.cli.output import Column, console, plain, say, short, show, show_json, text, warn
 from client.errors import ConfigError, StorageError
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ def withdraw(
 
 
 def _show_one(facts: dict[str, Any], manifest: Dataset | None) -> None:
-    rows = [{"key": key.replace("_", " "), "value": value} for key, value in facts.items() if value is not None]
+    rows = [{"key": key.replace("_", " "), "value": value} for key, value in plain(facts).items() if value is not None]
     if manifest is not None:
         removed = manifest.removed
         rows += [
@@ -271,6 +271,10 @@ def _progress(quiet: bool) -> Iterator[tuple[Callable[[str, int, int], None], Ca
     )
     tasks: dict[str, TaskID] = {}
 
+    def pause() -> None:
+        if tasks:
+            bars.stop()
+
     def advance(stage: str, done: int, total: int) -> None:
         if stage not in tasks:
             bars.start()
@@ -278,6 +282,6 @@ def _progress(quiet: bool) -> Iterator[tuple[Callable[[str, int, int], None], Ca
         bars.update(tasks[stage], completed=done, total=total)
 
     try:
-        yield advance, bars.stop
+        yield advance, pause
     finally:
-        bars.stop()
+        pause()

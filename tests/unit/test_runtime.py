@@ -73,6 +73,15 @@ def test_redact_when_a_secret_is_logged_then_it_is_not_shown() -> None:
     assert record.getMessage() == "key [secret] of me"
 
 
+def test_redact_when_a_traceback_names_a_secret_then_it_is_not_shown() -> None:
+    try:
+        raise ValueError("bad pass word")
+    except ValueError:
+        record = logging.LogRecord("n", logging.ERROR, "f", 1, "failed", (), sys.exc_info())
+    assert Redact(("pass word",)).filter(record)
+    assert "ValueError: bad [secret]" in logging.Formatter().format(record)
+
+
 def test_run_threads_when_one_fails_then_all_stop_and_it_is_raised(tmp_path: Path) -> None:
     runtime = open_runtime(NodeConfig("n", tmp_path), "miner")
 
