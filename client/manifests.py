@@ -349,12 +349,18 @@ class DeltaReport(Manifest):
 
 @dataclass(frozen=True)
 class Report(Manifest):
-    """What a validator measured in a round; losses and standard errors (``_se``) in micro-nats per token."""
+    """What a validator measured in a round; losses and standard errors (``_se``) in micro-nats per token.
+
+    ``heldout_genesis``: the loss of the model before its first round on the same held-out text, so that all that was
+    learned shows on one text; its error is that of the fall from there to ``heldout_after``.
+    """
 
     SCHEMA: ClassVar[str] = "strata/report/1"
     model_id: int
     round: int
     validator: str
+    heldout_genesis: int
+    heldout_genesis_se: int
     heldout_before: int
     heldout_after: int
     heldout_se: int
@@ -377,7 +383,7 @@ class Report(Manifest):
             model_id=fields.whole("model_id", 1, 2**255),
             round=fields.whole("round", 1),
             validator=fields.address("validator"),
-            **{name: fields.whole(name, 0, _LOSS) for name in names[3:9]},
+            **{name: fields.whole(name, 0, _LOSS) for name in names[3:11]},
             tokens_judged=fields.whole("tokens_judged"),
             deltas=tuple(DeltaReport.from_json(item) for item in fields.items("deltas", 1024)),
         )

@@ -47,13 +47,18 @@ class ModelState:
     void_reason: str = ""
 
 
-FIGURES = ("heldout_before", "heldout_after", "heldout_se", "general_before", "general_after", "general_se")
+FIGURES = (
+    *("heldout_genesis", "heldout_genesis_se", "heldout_before", "heldout_after", "heldout_se"),
+    *("general_before", "general_after", "general_se"),
+)
 
 
 @dataclass(frozen=True)
 class Measured:
     """One validator's measurement of one round, in nats a token. ``judged_tokens`` is what it evaluated."""
 
+    heldout_genesis: float
+    heldout_genesis_se: float
     heldout_before: float
     heldout_after: float
     heldout_se: float

@@ -33,13 +33,18 @@ def of_model(results: list[RoundResult], model: str) -> list[RoundResult]:
 
 
 def fall_percent(results: list[RoundResult], model: str) -> float | None:
-    """How far the held-out loss fell over all rounds; each round is measured on text of its own, before and after."""
-    kept = 1.0
+    """How far the held-out loss fell from genesis to the last head, both measured on the last round's text."""
+    whole = _whole_fall(results, model)
+    return whole[0] if whole else None
+
+
+def _whole_fall(results: list[RoundResult], model: str) -> tuple[float, float] | None:
+    """The fall and its standard error, in percent of the loss at genesis."""
     rounds = of_model(results, model)
-    for result in rounds:
-        assert result.measured is not None, "of_model leaves out what was not measured"
-        kept *= result.measured.heldout_after / result.measured.heldout_before
-    return (1.0 - kept) * 100 if rounds else None
+    if not rounds or rounds[-1].measured is None:
+        return None
+    last = rounds[-1].measured
+    return (1.0 - last.heldout_after / last.heldout_genesis) * 100, last.heldout_genesis_se / last.heldout_genesis * 100
 
 
 def promises(told: Told) -> list[str]:
@@ -134,13 +139,13 @@ def notes(told: Told) -> list[str]:
     lines = []
     for model, _ in told.net.options.settings.rounds:
         rounds = of_model(told.results, model)
-        fall = fall_percent(told.results, model)
-        if fall is None:
+        whole = _whole_fall(told.results, model)
+        if whole is None:
             continue
         strong = sum(1 for r in rounds if r.measured and _sigmas(r) > SIGMAS)
         lines.append(
-            f"{model}: held-out loss fell by {fall:.1f}% over {len(rounds)} rounds; "
-            f"in {strong} of them by more than {SIGMAS:g} standard errors"
+            f"{model}: held-out loss fell by {whole[0]:.1f}% ± {whole[1]:.1f}% over {len(rounds)} rounds (genesis and "
+            f"head on the same text); in {strong} of them by more than {SIGMAS:g} standard errors"
         )
     trained = sum(r.trained_tokens for r in told.results)
     judged = sum(r.measured.judged_tokens for r in told.results if r.measured)

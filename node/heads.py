@@ -15,6 +15,7 @@ from client.types import ModelInfo, SubmissionInfo
 if TYPE_CHECKING:
     from client.replay import Accepted, ModelState, NextHead
     from client.storage import Store
+    from node.interfaces import Vector
 
 log = logging.getLogger("strata.node.heads")
 
@@ -37,6 +38,12 @@ class Heads:
                 known = self._next(model_id, known, head) or self._replayed(head)
                 self._states[model_id] = known
             return known
+
+    def genesis(self, model: ModelInfo) -> Vector:
+        """The trained values before the model's first round, read anew: too large to keep for one pass a round."""
+        from client.replay import genesis_state
+
+        return genesis_state(self._store, model.genesis, self._scratch, self._timeout).theta
 
     def next_head(
         self, model: ModelInfo, base_head: bytes, round_number: int, accepted: Sequence[SubmissionInfo]

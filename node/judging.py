@@ -61,7 +61,8 @@ class Bench:
         general = heldout
         if job.general:
             general = _picked(loaded, job.general, job.evaluation_seed, evaluation.windows, evaluation.sequence)
-        judgement = judge_round(loaded, state.theta, deltas, heldout, general, join=_join(state, read))
+        first = None if job.base_head == job.model.genesis else self._heads.genesis(job.model)
+        judgement = judge_round(loaded, state.theta, deltas, heldout, general, join=_join(state, read), genesis=first)
         report = _report(job, judgement)
         summary = {k: v for k, v in report.to_json().items() if k not in ("schema", "model_id", "round", "validator")}
         return Verdict(tuple(judgement.scores), tuple(judgement.reasons), report.to_bytes(), summary)
@@ -136,6 +137,8 @@ def _report(job: JudgeJob, judged: Judgement) -> Report:
         model_id=job.model.id,
         round=job.round,
         validator=job.validator,
+        heldout_genesis=micro(judged.heldout_genesis),
+        heldout_genesis_se=micro(judged.whole_fall.error),
         heldout_before=micro(judged.heldout_before),
         heldout_after=micro(judged.heldout_after),
         heldout_se=micro(judged.heldout_fall.error),

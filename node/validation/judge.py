@@ -80,9 +80,15 @@ class Judged:
 
 @dataclass(frozen=True)
 class Judgement:
-    """A validator's view of a round, in the deltas' order. Losses in nats a token; ``*_fall``: paired differences."""
+    """A validator's view of a round, in the deltas' order. Losses in nats a token; ``*_fall``: paired differences.
+
+    ``heldout_genesis`` is the loss of the model as it was before its first round, on the same text; ``whole_fall``: from
+    there to the model after this round.
+    """
 
     deltas: tuple[Judged, ...]
+    heldout_genesis: float
+    whole_fall: Estimate
     heldout_before: float
     heldout_after: float
     heldout_fall: Estimate
@@ -140,6 +146,11 @@ class _Court:
             found.inputs = (base.losses - after.losses) / base.tokens
         return found
 
+    def at(self, vector: Vector) -> Measured:
+        """The losses on held-out text with other values."""
+        self.model.set_vector(vector)
+        return self.heldout.measure()
+
     @property
     def judged(self) -> int:
         """Tokens whose loss was computed."""
@@ -156,11 +167,13 @@ def judge_round(
     settings: JudgeSettings | None = None,
     join: Join | None = None,
     progress: Callable[[int, int], None] = lambda done, of: None,
+    genesis: Vector | None = None,
 ) -> Judgement:
     """Judge all deltas of a round against ``head``; leaves the model at ``head``.
 
     ``heldout``: windows of held-out text that the evaluation seed picked; ``general``: the retention text's. ``join``
-    computes the next values from scores; without it the good deltas' mean, weighted by score, is added.
+    computes the next values from scores; without it the good deltas' mean, weighted by score, is added. ``genesis``:
+    the model before its first round (None: ``head`` is that).
     """
     settings = settings or JudgeSettings()
     steps = 2 + 2 * len(deltas)
@@ -187,10 +200,13 @@ def judge_round(
             whole = replace(found[index], marginal=marginal)
             final[index] = _judged(deltas[index], reasons[index], alone[index], whole, settings.scoring)
         progress(2 + len(deltas) + index, steps)
+    first = court.heldout_base if genesis is None else court.at(genesis)
     model.set_vector(head)
     progress(steps, steps)
     return Judgement(
         deltas=tuple(final),
+        heldout_genesis=first.loss,
+        whole_fall=fall(first, after),
         heldout_before=court.heldout_base.loss,
         heldout_after=after.loss,
         heldout_fall=fall(court.heldout_base, after),

@@ -13,6 +13,8 @@ from devnet.feed import Board, ModelState, Tail, apply
 from devnet.view import Screen, Step, View, draw, phase_track
 
 REPORT = {
+    "heldout_genesis": 3_200_000,
+    "heldout_genesis_se": 15_000,
     "heldout_before": 3_000_000,
     "heldout_after": 2_700_000,
     "heldout_se": 12_000,

@@ -75,7 +75,7 @@ HEAD = Head(
 SHARD = Shard("a" * 64, 60_000, 12, 59_000)
 DATASET = Dataset("spdx", "CC0", "law", "en", "npm", ACCOUNT, (SHARD,), (SHARD,), 40, Removed(3, 1, 0))
 REPORT = Report(
-    1, 2, ACCOUNT, 2_500_000, 2_400_000, 9_000, 3_000_000, 3_000_100, 8_000, 16384,
+    1, 2, ACCOUNT, 2_600_000, 9_500, 2_500_000, 2_400_000, 9_000, 3_000_000, 3_000_100, 8_000, 16384,
     (DeltaReport(ACCOUNT, "a" * 64, 90_000, 0, 90_000, 4_000, 30_000, 100_000, -5),),
 )  # fmt: skip
 ALL: list[Manifest] = [GENESIS, HEAD, DATASET, REPORT, ShardText(("Ein Text, “grün”.",))]
