@@ -82,7 +82,7 @@ class Judged:
 class Judgement:
     """A validator's view of a round, in the deltas' order. Losses in nats a token; ``*_fall``: paired differences.
 
-    ``heldout_genesis`` is the loss of the model as it was before its first round, on the same text; ``whole_fall``: from
+    ``heldout_genesis`` is the loss of the model before its first round, on the same text; ``whole_fall``: from
     there to the model after this round.
     """
 
