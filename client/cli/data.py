@@ -140,11 +140,13 @@ def show_dataset(
     try:
         manifest = load_dataset(store, info.root, chosen.storage.timeout_seconds)
     except StorageError as error:
+        if shard is not None:
+            raise
         warn(f"its manifest can't be had now: {error}")
         manifest = None
     if shard is not None:
         if manifest is None or shard >= len(manifest.shards):
-            raise ConfigError(f"Dataset {dataset} has {info.shards} training shards, numbered from 0.")
+            raise ConfigError(f"Dataset {dataset} has {info.shards} training shards; the first is --shard 0.")
         documents = load_shard(store, manifest.shards[shard], chosen.storage.timeout_seconds)
         show_json(list(documents)) if as_json else say("\n\n---\n\n".join(documents))
     elif as_json:

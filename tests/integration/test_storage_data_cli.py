@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -68,7 +69,9 @@ def test_submit_when_all_is_there_then_list_and_show_know_it(
     assert run(["data", "show", "1", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["manifest"] == submitted["manifest"]
     assert run(["data", "show", "1"]) == 0
-    assert "near-duplicate clusters" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "near-duplicate clusters" in text
+    assert submitted["root"] in text
     assert run(["data", "show", "1", "--shard", "0"]) == 0
     assert "<email>" in capsys.readouterr().out
 
@@ -99,3 +102,19 @@ def test_submit_when_input_is_bad_then_one_clear_error(
 def test_show_when_there_is_no_such_dataset_then_says_so(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["data", "show", "9"]) == 1
     assert "no dataset 9" in capsys.readouterr().err
+
+
+def test_show_when_nobody_has_the_manifest_then_it_ends_in_time_and_says_so(
+    home: Path, connect: Callable[..., Chain], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    connect(0).register_dataset(1, b"\x07" * 32, "MIT", 100, 1, 1)
+    monkeypatch.setenv("STRATA_STORAGE_TIMEOUT_SECONDS", "2")
+    started = time.monotonic()
+    assert run(["data", "show", "1", "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["manifest"] is None
+    assert "Nobody gave this content in time" in err
+    assert run(["data", "show", "1", "--shard", "0"]) == 1
+    out, err = capsys.readouterr()
+    assert (out, "Nobody gave this content in time" in err) == ("", True)
+    assert time.monotonic() - started < 20

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ import pytest
 from client.cli.main import COMMANDS, hoist, run
 from client.cli.output import parse_tokens, plain, tokens
 from client.errors import ConfigError
+from client.settings import CONTRACTS, Network
 from client.wallet import Wallets
 
 KEY = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
@@ -178,3 +181,47 @@ def test_json_when_numbers_are_large_then_they_are_text() -> None:
         "big": str(2**60),
         "digest": "0x01",
     }
+
+
+def test_network_when_there_is_none_then_commands_and_doctor_say_how_to_get_one(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for command in (["models", "--json"], ["rounds"], ["balance", "0x" + "11" * 20], ["audit"]):
+        assert run(command) == 1
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert "make demo" in err and "strata devnet up" in err and "--network" in err
+    assert run(["doctor", "--json"]) == 0
+    found = {row["check"]: row for row in json.loads(capsys.readouterr().out)}
+    assert found["network"]["state"] == "warn"
+    assert "make demo" in found["network"]["remedy"]
+
+
+class _Refuse(BaseHTTPRequestHandler):
+    """A gateway that knows no such model."""
+
+    def do_GET(self) -> None:
+        body = {"error": {"message": "There is no model 'nope'. Known are: global, law.", "code": "model_not_found"}}
+        self.send_response(404)
+        self.end_headers()
+        self.wfile.write(json.dumps(body).encode())
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+def test_ask_when_the_model_is_unknown_then_it_names_the_known_ones_and_asks_for_no_passphrase(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("client.cli.ask.open_account", lambda chosen: pytest.fail("a wallet was opened"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Refuse) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        contracts = dict.fromkeys(CONTRACTS, "0x" + "11" * 20)
+        Network("test", 1, "http://127.0.0.1:9", 0, contracts, gateway=url).save(home / "network.json")
+        code = run(["ask", "What is law?", "--model", "nope", "--json"])
+        server.shutdown()
+    out, err = capsys.readouterr()
+    assert (code, out) == (1, "")
+    assert "Known are: global, law" in err
+    assert "Traceback" not in err

@@ -115,3 +115,9 @@ def test_find_anvil_when_missing_then_says_how_to_get_it(tmp_path: Path, monkeyp
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ToolMissing, match=r"make setup.*GANACHE=1"):
         chain.find_anvil()
+
+
+def test_ganache_when_there_is_no_node_then_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ToolMissing, match=r"node is missing.*Get Node 20"):
+        chain.ganache_command(Home(tmp_path).new_run(), 1)

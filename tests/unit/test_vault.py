@@ -6,12 +6,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+from client.types import Reveal
+from contracts.enums import DeltaKind
 from node.vault import DeltaRecord, HeadRecord, ScoreRecord, Vault
 
 SEED = b"s" * 32
 DELTA = DeltaRecord(1, 2, SEED, b"d" * 32, b"x" * 32, 0, b"h" * 32, (3, 5), 4096)
 SCORE = ScoreRecord(1, 2, SEED, (0, 7), (3, 0), b"r" * 32, b"y" * 32)
 HEAD = HeadRecord(1, 2, SEED, b"n" * 32, b"z" * 32)
+SALT = b"SALTSALT" * 4
 
 
 def test_keep_then_find_in_another_vault_gives_the_same_records(tmp_path: Path) -> None:
@@ -77,3 +80,11 @@ def test_keep_then_kill_9_leaves_the_record(tmp_path: Path) -> None:
 def test_vault_folder_is_for_its_owner_alone(tmp_path: Path) -> None:
     Vault(tmp_path / "journal")
     assert (tmp_path / "journal").stat().st_mode & 0o077 == 0
+
+
+def test_record_when_printed_then_its_salt_is_not_shown() -> None:
+    reveal = Reveal(b"d" * 32, SALT, DeltaKind.TRAIN, b"h" * 32, (1,), 5)
+    salted = [dataclasses.replace(record, salt=SALT) for record in (DELTA, SCORE, HEAD)]
+    for secret in (*salted, reveal):
+        assert "SALTSALT" not in repr(secret)
+        assert "salt" not in repr(secret)
