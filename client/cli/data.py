@@ -21,7 +21,7 @@ from client.cli.context import (
 )
 from client.cli.groups import plain_group
 from client.cli.output import Column, console, plain, say, short, show, show_json, text, warn
-from client.errors import ConfigError, StorageError
+from client.errors import ConfigError, StorageError, Unfunded
 
 if TYPE_CHECKING:
     from client.data import Prepared, SubmitResult
@@ -67,6 +67,11 @@ def submit(
         raise ConfigError("Say under which licence the text is, like --licence CC0-1.0")
     chosen = settings(wallet_name=wallet, wallet_passphrase_file=passphrase_file)
     link = chain(chosen, open_account(chosen))
+    if not link.balance(link.address):  # before anything is published that could not be registered
+        raise Unfunded(
+            f"{link.address} has no coins to pay for the registration. Nothing was submitted. Send it some: "
+            f"`strata wallet send {link.address} AMOUNT --coins` from a funded wallet."
+        )
     with _progress(quiet=as_json) as (advance, pause):
         result = submit_text(
             link,

@@ -118,3 +118,13 @@ def test_show_when_nobody_has_the_manifest_then_it_ends_in_time_and_says_so(
     out, err = capsys.readouterr()
     assert (out, "Nobody gave this content in time" in err) == ("", True)
     assert time.monotonic() - started < 20
+
+
+def test_submit_when_the_account_is_unfunded_then_nothing_is_published(
+    home: Path, laws: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    poor = Wallets(home / "wallets").create("poor", "horse battery", light=True)
+    assert run(["data", "submit", str(laws), "--model", "law", "--licence", "CC0-1.0", "--wallet", "poor"]) == 1
+    error = capsys.readouterr().err
+    assert poor.address in error and "no coins" in error and "Nothing was submitted" in error
+    assert "Uploading" not in error
