@@ -11,6 +11,8 @@ from client.fake_ledger import FakeLedger, refuse
 from client.types import ZERO_ADDRESS, ChannelInfo, Receipt
 from contracts.enums import Role
 
+CLOSE_DELAY = 20  # blocks
+
 
 class FakeChannels(ABC):
     """What an account does with money. Signatures of vouchers are not checked."""
@@ -145,9 +147,11 @@ class FakeChannels(ABC):
         """Adds to the deposit."""
 
         def act() -> None:
+            info = self._open(channel_id)
             self._take(self.ledger.tokens, amount)
-            info = self.channel(channel_id)
             self.ledger.channels[channel_id] = replace(info, deposit=info.deposit + amount)
+            args = {"channelId": channel_id, "amount": amount, "deposit": info.deposit + amount}
+            self.ledger.emit("InferenceChannels", "ToppedUp", **args)
 
         return self._do(act)
 
@@ -172,8 +176,12 @@ class FakeChannels(ABC):
         """Starts the delay."""
 
         def act() -> None:
-            info = self.channel(channel_id)
-            self.ledger.channels[channel_id] = replace(info, close_block=self.ledger.block_number + 20)
+            info = self._open(channel_id)
+            if info.user != self.address:
+                raise refuse("NotUser", self.address)
+            block = self.ledger.block_number + CLOSE_DELAY
+            self.ledger.channels[channel_id] = replace(info, close_block=block)
+            self.ledger.emit("InferenceChannels", "CloseStarted", channelId=channel_id, closeBlock=block)
 
         return self._do(act)
 
@@ -193,3 +201,13 @@ class FakeChannels(ABC):
     def _refund(self, channel_id: bytes) -> None:
         info = self.ledger.channels.pop(channel_id)
         self.ledger.tokens[info.user] += info.deposit - info.redeemed
+        args = {"channelId": channel_id, "refund": info.deposit - info.redeemed}
+        self.ledger.emit("InferenceChannels", "ChannelClosed", **args)
+
+    def _open(self, channel_id: bytes) -> ChannelInfo:
+        info = self.ledger.channels.get(channel_id)
+        if info is None:
+            raise refuse("UnknownChannel", channel_id)
+        if info.close_block:
+            raise refuse("Closing", info.close_block)
+        return info

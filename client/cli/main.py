@@ -37,6 +37,7 @@ COMMANDS: dict[str, Lazy] = {
     "balance": Lazy("client.cli.balance:app", "Tokens, coins, stake, rewards and shares of an address.", "Money"),
     "stake": Lazy("client.cli.stake:app", "Stake for a role, take it back, show it.", "Money"),
     "rewards": Lazy("client.cli.rewards:app", "What was earned; claim it.", "Money"),
+    "channel": Lazy("client.cli.channel:app", "Payment channels: list, fill up, close and get the rest back.", "Money"),
     "data": Lazy("client.cli.data:app", "Submit, list and show datasets.", "Contribute"),
     "contributions": Lazy("client.cli.contributions:app", "Who did what, what it was worth, what it paid.", "Look"),
     "rounds": Lazy("client.cli.rounds:app", "Where the models' rounds stand; open one.", "Look"),

@@ -139,3 +139,22 @@ def test_balance_when_all_wallets_are_asked_for_then_each_has_a_row(strata: Stra
     rows = json.loads(strata("balance", "--all", "--json"))
     assert [row["who"] for row in rows] == ["alice", "bob"]
     assert "Claimable" in strata("balance", "alice")
+
+
+def test_channel_when_closed_by_its_user_then_the_rest_comes_back(
+    strata: Strata, anvil: ChainProcess, connect: Connect
+) -> None:
+    chain = connect(1)
+    number = "0x" + chain.open_channel(connect(2).address, 2, 3 * TOKEN).id.hex()
+    assert "4 are left" in strata("channel", "topup", number[:10], "1", "--wallet", "alice")
+    (row,) = json.loads(strata("channel", "list", "alice", "--json"))
+    assert (row["channel"], row["model"], row["left_wei"], row["state"]) == (number, "law", str(4 * TOKEN), "open")
+    assert "not yours" in strata("channel", "close", number, "--wallet", "bob", code=1)
+    block = json.loads(strata("channel", "close", number, "--wallet", "alice", "--json"))["close_block"]
+    assert f"from block {block} on" in strata("channel", "close", number, "--wallet", "alice")
+    while chain.block_number() < block:
+        anvil.mine()
+    assert "4 tokens came back" in strata("channel", "close", number, "--wallet", "alice")
+    (row,) = json.loads(strata("channel", "list", "alice", "--all", "--json"))
+    assert (row["state"], row["deposit_wei"], row["left_wei"]) == ("closed", str(4 * TOKEN), "0")
+    assert json.loads(strata("balance", "alice", "--json"))["tokens_wei"] == str(1000 * TOKEN)
