@@ -23,6 +23,7 @@ from devnet.layout import (
     to_toml,
 )
 from devnet.processes import ProcessSpec
+from node.identity import TEAM_KEY, prepare_identity
 
 ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
@@ -33,6 +34,7 @@ ONE_THREAD = {
 """Two threads in each of nine processes on two cores cost nine tenths of the speed."""
 CLIENTS = "clients"
 """The name of the IPFS daemon that the commands of people use."""
+TEAM = (TEAM_LEADER, TEAM_MEMBER)
 WITH_DAEMON = (*MINERS, TEAM_MEMBER, *VALIDATORS, SERVER, GATEWAY, CLIENTS)
 STRATA = (sys.executable, "-c", "from client.cli.main import main; main()")
 """The ``strata`` command, of this very interpreter."""
@@ -64,8 +66,10 @@ def wallet_of(name: str) -> str | None:
     return TEAM_LEADER if name == TEAM_MEMBER else name
 
 
-def node_settings(plan: NodePlan, name: str, team_peers: Sequence[str] = ()) -> dict[str, Any]:
-    """A node's settings, as ``node.toml`` has them."""
+def node_settings(
+    plan: NodePlan, name: str, team_peers: Sequence[str] = (), team_allow: Sequence[str] = ()
+) -> dict[str, Any]:
+    """A node's settings, as ``node.toml`` has them; ``team_allow`` are the peer ids that its team admits."""
     settings: dict[str, Any] = {"name": name, "state": plan.run.node(name)}
     wallet = wallet_of(name)
     if wallet is not None:
@@ -82,9 +86,10 @@ def node_settings(plan: NodePlan, name: str, team_peers: Sequence[str] = ()) -> 
         "threads": 1,
         "poll_seconds": 0.4,
     }
-    if name in (TEAM_LEADER, TEAM_MEMBER):
+    if name in TEAM:
         role = "leader" if name == TEAM_LEADER else "member"
         settings["team"] = {"size": 2, "role": role, "name": f"devnet {TEAM_LEADER}", "peers": list(team_peers)}
+        settings["team"] |= {"allow": list(team_allow)}
         if role == "leader":
             settings["team"] |= {"rank": 0, "port": plan.team_port}
         else:
@@ -97,12 +102,21 @@ def node_settings(plan: NodePlan, name: str, team_peers: Sequence[str] = ()) -> 
 
 
 def write_node(plan: NodePlan, name: str, team_peers: Sequence[str] = ()) -> Path:
-    """Write a node's ``node.toml`` and return its path."""
+    """Write a node's ``node.toml`` and return its path.
+
+    A team's peers get their keys here, before either runs, so that each is told to admit the other and nobody else.
+    """
     folder = plan.run.node(name)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "node.toml"
-    path.write_text(to_toml(node_settings(plan, name, team_peers)), encoding="utf-8")
+    allow = team_ids(plan.run) if name in TEAM else []
+    path.write_text(to_toml(node_settings(plan, name, team_peers, allow)), encoding="utf-8")
     return path
+
+
+def team_ids(run: Run) -> list[str]:
+    """The peer ids of the team; keys that are not there yet are made."""
+    return [prepare_identity(run.node(name) / TEAM_KEY) for name in TEAM]
 
 
 def node_spec(plan: NodePlan, name: str) -> ProcessSpec:

@@ -139,14 +139,3 @@ async def create_libp2p(bootstrap: Sequence[str], identity_path: Path, host_madd
     for maddr in bootstrap:  # by ourselves: p2pd would refuse to start where none of them answers
         await libp2p.connect(maddr.rsplit("/p2p/", 1)[-1], [maddr])
     return libp2p
-
-
-def peer_id_of(identity_path: Path) -> str:
-    """The peer id of the key in that file, which is made when missing."""
-    lean_hivemind()
-    from hivemind.p2p import P2P, PeerID
-
-    if not identity_path.exists():
-        identity_path.parent.mkdir(parents=True, exist_ok=True)
-        P2P.generate_identity(str(identity_path))
-    return str(PeerID.from_identity(identity_path.read_bytes()).to_base58())

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any, Self
 from client.errors import ConfigError, SwarmError
 from client.settings import write_atomically
 from node.swarm import LoopThread
-from node.swarm_p2p import Libp2p, create_libp2p, lean_hivemind, peer_id_of
+from node.swarm_p2p import Libp2p, create_libp2p, lean_hivemind
 
 if TYPE_CHECKING:
     import numpy as np
@@ -321,11 +321,6 @@ class Team:
 def _load_allreduce() -> None:
     lean_hivemind()
     importlib.import_module("hivemind.averaging.allreduce")
-
-
-def prepare_identity(path: Path) -> str:
-    """Make a peer's key where there is none, and say its peer id: for allow-lists that are written beforehand."""
-    return peer_id_of(path)
 
 
 def block_sums(vector: Vector) -> NDArray[np.float64]:

@@ -20,10 +20,11 @@ import pytest
 from eth_account import Account as EthAccount
 
 from client.errors import SwarmError
+from node.identity import prepare_identity
 from node.streaming import GenerateClient, GenerateServer, StreamLimits
 from node.swarm import PeerInfo, Swarm, run_bootstrap
 from node.swarm_records import heartbeat_key, make_record
-from node.team import Team, TeamSettings, prepare_identity
+from node.team import Team, TeamSettings
 
 pytestmark = pytest.mark.slow
 CHAIN = 31337

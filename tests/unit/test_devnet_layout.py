@@ -14,6 +14,7 @@ from devnet import chain
 from devnet.layout import HOST, NODE_WALLETS, NODES, PRESETS, STAKE_SHARES, Home, Ports, RunOptions, find_home, to_toml
 from devnet.nodes import NodePlan, node_settings, role_of, wallet_of, write_node
 from node.config import load_config
+from node.identity import TEAM_KEY, prepare_identity
 
 
 def plan(tmp_path: Path) -> NodePlan:
@@ -103,6 +104,15 @@ def test_node_settings_when_a_team_then_both_peers_sign_as_one_miner(tmp_path: P
     made = plan(tmp_path)
     assert node_settings(made, "miner-2")["wallet"] == node_settings(made, "miner-2b")["wallet"]
     assert [role_of(name) for name in ("miner-2b", "gateway-1")] == ["miner", "gateway"]
+
+
+def test_write_node_when_a_team_then_it_admits_its_two_peers_and_nobody_else(tmp_path: Path) -> None:
+    made = plan(tmp_path)
+    leader, member = (load_config(write_node(made, name), env={}) for name in ("miner-2", "miner-2b"))
+    assert leader.team.allow == member.team.allow
+    assert leader.team.allow == tuple(prepare_identity(config.state / TEAM_KEY) for config in (leader, member))
+    assert len(set(leader.team.allow)) == 2
+    assert load_config(write_node(made, "miner-1"), env={}).team.allow == ()
 
 
 def test_to_toml_when_read_back_then_is_the_same(tmp_path: Path) -> None:
