@@ -130,6 +130,24 @@ def status(config: Config, as_json: Annotated[bool, typer.Option("--json", help=
         raise typer.Exit(3)
 
 
+@app.command("team-id")
+def team_id(config: Config) -> None:
+    """Say the libp2p id by which a team knows this peer, for `team.allow`. Makes its key where there is none.
+
+    Example: strata node team-id --config node.toml
+    """
+    from client.errors import StrataError
+    from node.config import load_config
+    from node.identity import TEAM_KEY, prepare_identity
+
+    try:
+        loopback = {"team.host": "127.0.0.1"}  # so that it can be asked before `team.allow` is written
+        typer.echo(prepare_identity(load_config(config, overrides=loopback).state / TEAM_KEY))
+    except StrataError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from None
+
+
 @app.command()
 def init(
     path: Annotated[Path, typer.Argument(help="The file to write.")] = Path("node.toml"),

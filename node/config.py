@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import tomllib
 from collections.abc import Mapping
@@ -24,9 +25,10 @@ class TeamConfig:
     rank: int = 0  # this peer's number in the team; 0 is the leader
     miner: str = ""  # the leader's address: a member trains on what was dealt to it
     name: str = ""  # what the team's peers find each other by; the miner's address when empty
-    peers: tuple[str, ...] = ()  # libp2p multiaddresses of the other peers' private DHT
-    allow: tuple[str, ...] = ()  # libp2p peer ids that may join; anybody who knows the addresses when empty
-    port: int = 0  # TCP port of the team's private DHT; 0 takes a free one
+    peers: tuple[str, ...] = ()  # a member's: libp2p multiaddress of the leader
+    allow: tuple[str, ...] = ()  # libp2p peer ids that may join; beyond loopback it must name them
+    host: str = "127.0.0.1"  # IPv4 address of this machine at which the team's other machines reach it
+    port: int = 0  # TCP port of the team's connections; 0 takes a free one
     wait_seconds: float = 20.0  # seconds that averaging may take before the leader goes on alone
 
 
@@ -180,6 +182,11 @@ def _check(config: NodeConfig) -> None:
         (config.margin_blocks >= 0, "margin_blocks must not be negative"),
         (config.team.role in ("leader", "member"), "team.role must be leader or member"),
         (1 <= config.team.size <= 64, "team.size must be 1 to 64"),
+        (_is_ipv4(config.team.host), "team.host must be an IPv4 address, like 10.0.0.1"),
+        (
+            config.team.size == 1 or bool(config.team.allow) or config.team.host.startswith("127."),
+            "team.allow must name the team's peers where team.host is beyond loopback (see `strata node team-id`)",
+        ),
         (config.serve.price_wei >= 0, "serve.price_wei must not be negative"),
         (all(0 <= p < 65536 for p in (config.swarm_port, config.team.port, config.serve.port)), "ports are 0 to 65535"),
         (config.log_level in ("DEBUG", "INFO", "WARNING", "ERROR"), "log_level must be DEBUG, INFO, WARNING or ERROR"),
@@ -187,6 +194,14 @@ def _check(config: NodeConfig) -> None:
     for holds, message in rules:
         if not holds:
             raise ConfigError(message)
+
+
+def _is_ipv4(text: str) -> bool:
+    try:
+        ipaddress.IPv4Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 TEMPLATE = """\
@@ -220,8 +235,9 @@ network = "{network}"                    # network.json: chain, contracts, IPFS
 # rank = 0                   # this peer's number in the team; 0 is the leader
 # miner = ""                 # a member's: the leader's address
 # name = ""                  # same text on all of the team's peers
-# peers = []                 # multiaddresses of the other peers
-# allow = []                 # their libp2p ids
+# peers = []                 # a member's: multiaddress of the leader
+# allow = []                 # libp2p ids of all of the team's peers (strata node team-id)
+# host = "127.0.0.1"         # this machine's address in the team's network
 # port = 0
 # wait_seconds = 20.0        # that averaging may take before the leader goes on alone
 

@@ -126,7 +126,9 @@ def _team(runtime: Runtime, stack: ExitStack) -> Averager | None:
     from node.team import Team, TeamSettings
 
     leader = settings.role == "leader"
-    wanted = TeamSettings(settings.name, leader, settings.size, settings.peers, settings.allow, settings.port)
+    wanted = TeamSettings(
+        settings.name, leader, settings.size, settings.peers, settings.allow, settings.port, settings.host
+    )
     team = stack.enter_context(Team.start(wanted, runtime.config.state / TEAM_KEY))
     runtime.status.update(team_peer_id=str(team.peer_id), team_maddrs=[str(maddr) for maddr in team.maddrs])
     return _TeamAverager(team)

@@ -60,6 +60,7 @@ class TeamSettings:
     peers: tuple[str, ...] = ()  # for a member: where the leader is
     allow: tuple[str, ...] = ()  # peer ids that may join; anybody who knows address and name when empty
     port: int = 0  # TCP; 0 takes a free one
+    host: str = "127.0.0.1"  # IPv4 address at which the others reach this peer
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ class Team:
         thread = LoopThread("strata-team")
         try:
             where = [] if settings.leader else _leader_address(settings.peers, timeout_seconds)
-            host = f"/ip4/127.0.0.1/tcp/{settings.port}"
+            host = f"/ip4/{settings.host}/tcp/{settings.port}"
             libp2p = thread.run(create_libp2p(where, identity_path, host), timeout_seconds)
             leader_id = libp2p.peer_id if settings.leader else where[0].rsplit("/p2p/", 1)[-1]
             team = cls(thread, libp2p, settings, leader_id)

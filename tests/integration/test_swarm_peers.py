@@ -254,3 +254,9 @@ def test_average_when_the_member_dies_in_the_middle_then_the_leader_keeps_its_ow
         assert time.monotonic() - start < 6.0
         assert result.peers == 1 and (result.vector == own).all(), "a vector averaged in parts came through"
         thread.join(30)
+
+
+def test_team_when_told_its_host_then_it_listens_there_alone(tmp_path: Path) -> None:
+    settings = TeamSettings("team", True, 2, host="127.0.0.2")
+    with Team.start(settings, tmp_path / "team.key") as team:
+        assert [str(maddr).split("/")[2] for maddr in team.maddrs] == ["127.0.0.2"]

@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from client.errors import ConfigError
+from node.cli import app
 from node.config import load_config, template
 
 
@@ -45,6 +47,8 @@ def test_load_config_environment_wins_over_file_and_flags_over_both(tmp_path: Pa
         (MINIMAL + 'models = "law"\n', "models must be a list of texts"),
         (MINIMAL + '[team]\nrole = "boss"\n', "team.role must be"),
         (MINIMAL + "[team]\nsizes = 1\n", "unknown setting team.sizes"),
+        (MINIMAL + '[team]\nsize = 2\nhost = "here"\n', "team.host must be an IPv4 address"),
+        (MINIMAL + '[team]\nsize = 2\nhost = "10.0.0.1"\n', "team.allow must name the team's peers"),
         (MINIMAL + 'team = "x"\n', "team must be a table"),
         ("name = [", "is not TOML"),
     ],
@@ -52,6 +56,14 @@ def test_load_config_environment_wins_over_file_and_flags_over_both(tmp_path: Pa
 def test_load_config_with_a_wrong_setting_names_it(tmp_path: Path, text: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         load_config(write(tmp_path, text), env={})
+
+
+def test_team_id_before_the_allow_list_is_written_says_the_id_that_it_then_admits(tmp_path: Path) -> None:
+    path = write(tmp_path, MINIMAL + '[team]\nsize = 2\nhost = "10.0.0.1"\n')
+    first, again = (CliRunner().invoke(app, ["team-id", "--config", str(path)]) for _ in range(2))
+    assert first.exit_code == 0 and first.output == again.output
+    write(tmp_path, path.read_text() + f'allow = ["{first.output.strip()}"]\n')
+    assert load_config(path, env={}).team.host == "10.0.0.1"
 
 
 def test_load_config_without_a_file_says_how_to_write_one(tmp_path: Path) -> None:
