@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
@@ -13,7 +15,7 @@ from rich.text import Text
 from client.errors import StrataError
 from devnet.bringup import start_models, start_network, start_serving
 from devnet.keeper import INTERRUPTED, kept
-from devnet.layout import ALICE, BOB, CAROL, MINERS, SERVER, VALIDATORS, Home, RunOptions
+from devnet.layout import ALICE, BOB, CAROL, MINERS, REPOSITORY, SERVER, VALIDATORS, Home, RunOptions
 from devnet.network import COMMAND_SECONDS, CommandResult, Devnet
 from devnet.poll import Poller
 from devnet.processes import run_processes, tail
@@ -65,13 +67,10 @@ def tell(home: Home, options: RunOptions) -> int:
                 net.say = lambda text: _note(view, text)
                 view.each_frame = Photographer(net.run, view)
                 view.note(f"everything of this run is in {net.run.path}")
-                try:
-                    play(told, view)
-                except StrataError as error:
-                    broken.append(explain(told, error))
+                broken += guarded(told, partial(play, told, view))
             told.seconds = time.time() - told.started
             if not broken:
-                broken += finish(told, console)
+                broken += guarded(told, partial(finish, told, console))
             console.print(Text("stopping every process", style="dim"))
         broken += [f"process {process.pid} was left" for process in run_processes(told.net.run.path)]
     except KeyboardInterrupt:
@@ -80,7 +79,18 @@ def tell(home: Home, options: RunOptions) -> int:
     except StrataError as error:
         console.print(Text(f"Error: {error}", style="red"))
         return 1
+    except Exception as error:  # noqa: BLE001 - nobody above us could do more than show a traceback
+        console.print(Text(f"Error: {explain(told, error) if told else describe(error)}", style="red"))
+        return 1
     return verdict_of(console, told, broken)
+
+
+def guarded(told: Told, work: Callable[[], list[str]]) -> list[str]:
+    """Do a part of the story; what went wrong, in words. Whatever it was, the processes are stopped afterwards."""
+    try:
+        return work()
+    except Exception as error:  # noqa: BLE001 - its traceback goes into the run's folder, its words to the console
+        return [explain(told, error)]
 
 
 def _note(view: View, text: str) -> None:
@@ -89,8 +99,8 @@ def _note(view: View, text: str) -> None:
         view.board.say("devnet", text, time.time())
 
 
-def play(told: Told, view: View) -> None:
-    """The seven steps."""
+def play(told: Told, view: View) -> list[str]:
+    """The seven steps; nothing is broken when all were gone."""
     net = told.net
     view.begin(0)
     start_network(net)
@@ -109,6 +119,7 @@ def play(told: Told, view: View) -> None:
     told.verdict = verify(net.chain())
     view.begin(6)
     view.end()
+    return []
 
 
 def look(net: Devnet) -> list[CommandResult]:
@@ -134,16 +145,33 @@ def finish(told: Told, console: Console) -> list[str]:
     return broken
 
 
-def explain(told: Told, error: StrataError) -> str:
-    """Why the story stopped, with the end of the logs that may say more."""
+def describe(error: Exception) -> str:
+    """An error in one line; one that was not foreseen says where it arose."""
+    words = f"{type(error).__name__}: {error}"
+    if isinstance(error, StrataError):
+        return words
+    frames = [(Path(frame.filename), frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
+    ours = [frame for frame in frames if frame[0].is_relative_to(REPOSITORY) and "site-packages" not in frame[0].parts]
+    where = f" (at {ours[-1][0].relative_to(REPOSITORY)}:{ours[-1][1]})" if ours else ""
+    return f"unforeseen {words}{where}"
+
+
+def explain(told: Told, error: Exception) -> str:
+    """Why the story stopped, with the end of the logs that may say more; the traceback goes into ``failure.txt``."""
     net = told.net
-    lines = [f"{type(error).__name__}: {error}"]
+    lines = [describe(error)]
     suspects = [name for name in net.supervisor.names() if _complained(net, name)]
     for name in suspects[:3]:
         lines.append(f"the end of {net.run.log(name)}:")
         lines += [f"    {line}" for line in tail(net.run.log(name), 12)]
     lines.append(f"all logs: {net.run.path / 'logs'}")
-    (net.run.path / "failure.txt").write_text("\n".join([*lines, "", traceback.format_exc()]))
+    failure = net.run.path / "failure.txt"
+    whole = "\n".join([*lines, "", *traceback.format_exception(error)])
+    try:
+        failure.write_text(whole, encoding="utf-8")
+        lines.append(f"the traceback: {failure}")
+    except OSError as unwritten:  # the disk may be what is wrong
+        lines.append(f"the traceback could not be written to {failure}: {unwritten.strerror}")
     return "\n".join(lines)
 
 
