@@ -16,7 +16,7 @@ from node.models.load import load_genesis
 from node.models.lora import attach, initial
 from node.models.nano import nano_model
 from node.models.run import frozen_prefix, logits_of
-from node.models.student import kept_layers, student_weights
+from node.models.student import layer_of, student_config, student_weights
 from node.models.tokenizer import ByteTokenizer, render_chat
 from tests.unit.nano_world import nano, nano_world
 
@@ -87,14 +87,16 @@ def test_lora_when_no_layer_has_the_name_then_manifest_error() -> None:
         attach(nano_model(1), Lora(4, 8, ("query",), (0, 3)))
 
 
-def test_student_when_layers_are_dropped_then_both_ends_stay_and_values_are_the_parents() -> None:
-    assert kept_layers(30, 12)[0] == 0 and kept_layers(30, 12)[-1] == 29 and len(set(kept_layers(30, 12))) == 12
+def test_student_when_layers_are_dropped_then_the_kept_values_are_the_parents() -> None:
     parent = {name: tensor.detach() for name, tensor in nano_model(1).named_parameters()}
-    student = student_weights(parent, 4, 2)
+    student = student_weights(parent, (0, 3))
     wanted = parent["model.layers.3.mlp.up_proj.weight"]
     assert torch.equal(student["model.layers.1.mlp.up_proj.weight"], wanted)
-    with pytest.raises(ConfigError):
-        kept_layers(4, 5)
+    assert not any(layer_of(name) > 1 for name in student)
+    assert student_config({"num_hidden_layers": 4}, (0, 3)) == {"num_hidden_layers": 2}
+    for kept in ((), (0, 4), (2, 1), (-1, 2), (1, 1)):
+        with pytest.raises(ConfigError):
+            student_config({"num_hidden_layers": 4}, kept)
 
 
 def test_nano_model_when_seeded_then_same_values_and_global_generator_untouched() -> None:
