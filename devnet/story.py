@@ -76,11 +76,12 @@ def tell(home: Home, options: RunOptions) -> int:
     except KeyboardInterrupt:
         console.print("\nstopped; nothing is left running", style="yellow")
         return INTERRUPTED
-    except StrataError as error:
-        console.print(Text(f"Error: {error}", style="red"))
-        return 1
     except Exception as error:  # noqa: BLE001 - nobody above us could do more than show a traceback
-        console.print(Text(f"Error: {explain(told, error) if told else describe(error)}", style="red"))
+        if broken:  # the story had failed before; stopping it failed, too
+            return verdict_of(console, told, [*broken, describe(error)])
+        foreseen = isinstance(error, StrataError)
+        words = str(error) if foreseen else explain(told, error) if told else describe(error)
+        console.print(Text(f"Error: {words}", style="red"))
         return 1
     return verdict_of(console, told, broken)
 

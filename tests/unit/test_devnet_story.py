@@ -10,6 +10,7 @@ from client.errors import ChainUnavailable
 from devnet import story
 from devnet.keeper import INTERRUPTED
 from devnet.layout import Home, RunOptions
+from devnet.processes import NodeFailed
 from devnet.story import Told
 from devnet.view import View
 
@@ -69,6 +70,18 @@ def test_tell_when_the_run_has_no_place_then_there_is_no_traceback(
     assert story.tell(Home(tmp_path / "file"), RunOptions("nano")) == 1
     out, err = capsys.readouterr()
     assert "Error: unforeseen" in out and "Traceback" not in out + err
+
+
+def test_tell_when_stopping_fails_after_a_failure_then_both_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def left(run: Path) -> list[object]:
+        raise NodeFailed("could not stop: 4711")
+
+    monkeypatch.setattr(story, "run_processes", left)
+    assert _tell(Home(tmp_path), monkeypatch, KeyError("delta")) == 1
+    out = capsys.readouterr().out
+    assert "KeyError: 'delta'" in out and "could not stop: 4711" in out
 
 
 def test_tell_when_interrupted_then_it_stops_as_before(
