@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from client.errors import BinaryText, DataError, EmptyText
+from client.schema import load_json
 
 MAX_PIECE_CHARACTERS = 8_000
 MAX_DOCUMENT_BYTES = 64 * 2**20
@@ -203,7 +204,7 @@ def _json_lines(file: Path, stream: BinaryIO, advance: Advance | None) -> Iterat
         if not line.strip():
             continue
         try:
-            entry = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
+            entry = load_json(line.decode("utf-8-sig" if number == 1 else "utf-8"))
         except UnicodeDecodeError as error:
             raise BinaryText(f"{file}, line {number}: not UTF-8. Nothing was submitted.") from error
         except (ValueError, RecursionError) as error:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from client.errors import NoServer, StrataError, SwarmError, UnknownModel, VoucherError
 from client.payments import VOUCHER_HEADER, Voucher
+from client.schema import load_json
 
 if TYPE_CHECKING:
     import httpx
@@ -111,7 +112,7 @@ class GatewayClient:
                         continue
                     if line == "data: [DONE]":
                         return
-                    chunk = json.loads(line.removeprefix("data: "))
+                    chunk = load_json(line.removeprefix("data: "))
                     if isinstance(chunk.get("error"), dict):
                         raise SwarmError(f"the answer was cut: {chunk['error'].get('message')}")
                     yield chunk
@@ -124,7 +125,7 @@ class GatewayClient:
                 raise SwarmError("the gateway's answer is too large")
             if response.status_code != 200:
                 raise _refusal(response)
-            found = response.json()
+            found = load_json(response.text)
         if not isinstance(found, dict):
             raise SwarmError(f"{self._url} does not speak Strata's protocol")
         return found
@@ -150,7 +151,7 @@ def _mapped(url: str) -> Iterator[None]:
 def _refusal(response: httpx.Response) -> StrataError:
     """The exception that an error body stands for."""
     try:
-        error = response.json()["error"]
+        error = load_json(response.text)["error"]
         message, code = str(error["message"])[:2000], str(error["code"])
     except (ValueError, KeyError, TypeError):
         return SwarmError(f"the gateway answered {response.status_code}: {response.text[:200]}")

@@ -13,6 +13,29 @@ from client.errors import ManifestError
 MAX_MANIFEST_BYTES = 8 * 1024 * 1024
 MAX_SHARD_BYTES = 1024 * 1024
 MAX_INTEGER = 2**256
+MAX_NESTING = 500  # of lists and objects in JSON that a stranger wrote
+_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_BRACKET = re.compile(r"[\[\]{}]")
+
+
+def load_json(text: str, **options: Any) -> Any:
+    """``json.loads`` for what a stranger wrote; ``JSONDecodeError`` where it is nested too deeply.
+
+    Python's own guard does not hold: eth_account's imports raise the recursion limit to 100,000, and at that depth the
+    parser overruns the stack and kills the process.
+    """
+    if text.count("[") + text.count("{") > MAX_NESTING and nesting_of(text) > MAX_NESTING:
+        raise json.JSONDecodeError(f"JSON nested deeper than {MAX_NESTING}", "", 0)
+    return json.loads(text, **options)
+
+
+def nesting_of(text: str) -> int:
+    """How deeply lists and objects lie in each other; of broken JSON at least as deep as a parser would come."""
+    depth = deepest = 0
+    for bracket in _BRACKET.findall(_STRING.sub("", text)):
+        depth += 1 if bracket in "[{" else -1
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def canonical_json(obj: Any) -> bytes:
@@ -27,7 +50,7 @@ def parse_json(data: bytes, max_bytes: int = MAX_MANIFEST_BYTES) -> Any:
         raise ManifestError(f"JSON of {len(data)} bytes where at most {max_bytes} are allowed")
     refuse_pickle(data)
     try:
-        parsed = json.loads(
+        parsed = load_json(
             data.decode("utf-8"),
             object_pairs_hook=_unique_keys,
             parse_float=_refuse_number,
@@ -78,6 +101,7 @@ def _check_plain(obj: Any, depth: int) -> None:
         for key, item in obj.items():
             if not isinstance(key, str):
                 raise ManifestError(f"the key {key!r} is not a string")
+            _check_plain(key, depth + 1)
             _check_plain(item, depth + 1)
     else:
         raise ManifestError(f"{type(obj).__name__} has no place in a manifest")

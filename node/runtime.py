@@ -44,7 +44,7 @@ class EventLog:
         with self._lock:
             if self._path.exists() and self._path.stat().st_size > EVENTS_MAX_BYTES:
                 self._path.replace(self._path.with_suffix(".jsonl.1"))
-            with self._path.open("a", encoding="utf-8") as file:
+            with self._path.open("a", encoding="utf-8", errors="backslashreplace") as file:  # others' words are in it
                 file.write(line)
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from client.errors import SwarmError
+from client.schema import load_json
 from node.swarm import PeerInfo, Swarm
 
 HANDLER = "strata.generate.1"
@@ -55,7 +56,8 @@ def decode_frame(data: bytes, max_bytes: int) -> Frame:
     if len(data) > max_bytes:
         raise SwarmError(f"a message of {len(data)} bytes is more than the {max_bytes} allowed")
     try:
-        frame = json.loads(data)
+        frame = load_json(data.decode())
+        json.dumps(frame, ensure_ascii=False, allow_nan=False).encode()  # or it could not go on as HTTP
     except (ValueError, RecursionError) as error:
         raise SwarmError("a message is not JSON") from error
     if not isinstance(frame, dict):

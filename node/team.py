@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from client.errors import ConfigError, SwarmError
+from client.schema import load_json
 from client.settings import write_atomically
 from node.swarm import LoopThread
 from node.swarm_p2p import Libp2p, create_libp2p, lean_hivemind
@@ -203,7 +204,7 @@ class Team:
 
     async def _handle(self, data: bytes, remote: str) -> dict[str, Any]:
         try:
-            message = json.loads(data) if len(data) <= MAX_MESSAGE_BYTES else None
+            message = load_json(data.decode()) if len(data) <= MAX_MESSAGE_BYTES else None
         except ValueError:
             message = None
         allowed = not self._settings.allow or remote in self._settings.allow
@@ -232,7 +233,7 @@ class Team:
                 await self._libp2p.connect(self._leader_id, _leader_address(self._settings.peers, 0.0))
                 call = self._libp2p.p2p.call_protobuf_handler
                 answer = await call(PeerID.from_base58(self._leader_id), HANDLER, request, runtime_pb2.ExpertResponse)
-                found = json.loads(answer.metadata)
+                found = load_json(answer.metadata.decode())
         except TimeoutError as error:
             raise SwarmError("the leader did not answer in time") from error
         except (P2PDaemonError, P2PHandlerError, ControlFailure, OSError, EOFError, ValueError) as error:

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from client.errors import ManifestError
+from client.schema import load_json
 
 _SPLITTABLE = ("llama",)
 """Model types whose decoder layers we run one by one, to keep the frozen part's result. Others run whole."""
@@ -25,7 +26,7 @@ def config_text(config: Mapping[str, Any]) -> str:
 def config_of(text: str) -> dict[str, Any]:
     """The config in a genesis; raises ``ManifestError`` where it is not a JSON object with a model type."""
     try:
-        config = json.loads(text)
+        config = load_json(text)
     except (ValueError, RecursionError) as error:
         raise ManifestError(f"the config is not JSON: {error}") from error
     if not isinstance(config, dict) or not isinstance(config.get("model_type"), str):

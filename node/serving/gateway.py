@@ -22,6 +22,7 @@ from client.catalog import Card, Catalog
 from client.errors import ChainUnavailable, NoServer, StrataError, SwarmError, UnknownModel, VoucherError
 from client.payments import VOUCHER_HEADER, Voucher
 from client.recommend import MAX_QUESTION_CHARACTERS, Needs, Recommendation, Recommender
+from client.schema import MAX_NESTING, nesting_of
 from node.serving.backend import Backend, Frame, Offer
 from node.serving.metrics import GatewayMetrics
 from node.serving.schema import ChatRequest, Completion, error_body
@@ -40,7 +41,8 @@ class AnswerError(StrataError):
     """A server's last frame was an error; it goes on to the user as it came."""
 
     def __init__(self, frame: Frame) -> None:
-        self.status = frame["status"] if frame.get("status") in _KINDS else 502
+        status = frame.get("status")
+        self.status = status if isinstance(status, int) and status in _KINDS else 502
         self.code = str(frame.get("code", "server_error"))[:64]
         self.owed = frame.get("owed")
         super().__init__(str(frame.get("message", "the server failed"))[:2000])
@@ -298,8 +300,16 @@ def _add_errors(app: FastAPI, gateway: Gateway) -> None:
         return answer(error.status_code, str(error.detail), "not_found" if error.status_code == 404 else "bad_request")
 
 
+def _is_flat(body: bytearray) -> bool:
+    """Whether a body is UTF-8 and nested no deeper than a JSON parser's stack can bear."""
+    try:
+        return b"\0" not in body and nesting_of(body.decode()) <= MAX_NESTING
+    except UnicodeDecodeError:
+        return False
+
+
 class BodyLimit:
-    """ASGI middleware: refuses bodies over the limit, by their declared length or as they come."""
+    """ASGI middleware: refuses bodies over the limit as they come, and JSON so deep that it would end the process."""
 
     def __init__(self, app: ASGIApp, limit_bytes: int) -> None:
         self._app, self._limit = app, limit_bytes
@@ -321,6 +331,10 @@ class BodyLimit:
                 text = error_body(f"the body is larger than {self._limit} bytes", _KINDS[413], "too_large")
                 await JSONResponse(text, status_code=413)(scope, receive, send)
                 return
+        if not _is_flat(body):
+            text = error_body("the body is not JSON that can be read", _KINDS[400], "bad_request")
+            await JSONResponse(text, status_code=400)(scope, receive, send)
+            return
         first = True
 
         async def replay() -> Message:

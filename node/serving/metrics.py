@@ -21,7 +21,8 @@ class GatewayMetrics:
 
     def answered(self, model: str, end: dict[str, Any]) -> None:
         """Count an answer by its last frame."""
-        tokens = end.get("usage", {}).get("completion_tokens", 0)
+        usage = end.get("usage")
+        tokens = usage.get("completion_tokens", 0) if isinstance(usage, dict) else 0
         self.answers.labels(model).inc()
         self.tokens.labels(model).inc(tokens if type(tokens) is int and tokens >= 0 else 0)
 

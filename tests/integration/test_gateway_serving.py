@@ -146,8 +146,9 @@ def test_chat_when_body_is_too_large_then_413(net: World) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"{", b"[]", b'{"model": "law"}', b'{"model":"law","messages":[]}', b'{"model":"law","messages":[{"role":"x"}]}'],
-)
+    [b"{", b"[]", b'{"model": "law"}', b'{"model":"law","messages":[]}', b'{"model":"law","messages":[{"role":"x"}]}',
+     b"[" * 200_000, ("[" * 100_000).encode("utf-16")],
+)  # fmt: skip
 def test_chat_when_body_is_malformed_then_400_in_openai_form(net: World, body: bytes) -> None:
     found = httpx.post(f"{net.url}/v1/chat/completions", content=body, timeout=20)
     assert found.status_code == 400 and found.json()["error"]["type"] == "invalid_request_error"

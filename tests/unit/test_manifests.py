@@ -32,6 +32,7 @@ from client.manifests import (
     canonical_json,
     parse_json,
 )
+from client.schema import nesting_of
 
 ACCOUNT = "0x" + "1a" * 20
 GENESIS = Genesis(
@@ -123,6 +124,7 @@ def test_from_bytes_when_spelled_otherwise_then_refused() -> None:
         (b"{", "not JSON"),
         (b"9" * 5000, "not JSON"),
         (b'"\\ud800"', "surrogate"),
+        (b'{"\\ud800":1}', "surrogate"),
         (b"1" * 100, "256 bits"),
         (pickle.dumps({"schema": "strata/head/1"}), "pickle"),
         (b"PK\x03\x04zip", "pickle or zip"),
@@ -131,6 +133,15 @@ def test_from_bytes_when_spelled_otherwise_then_refused() -> None:
 def test_parse_json_when_bytes_are_wrong_then_says_why(data: bytes, match: str) -> None:
     with pytest.raises(ManifestError, match=match):
         parse_json(data)
+
+
+def test_parse_json_when_nested_to_the_end_of_the_stack_then_refused_whatever_was_imported() -> None:
+    import eth_account  # noqa: F401  (it raises Python's recursion limit: the parser would end the process)
+
+    for data in (b"[" * 1_000_000, b'{"a":' * 100_000, b'["\\"[",' + b"[" * 100_000):
+        with pytest.raises(ManifestError, match="nested"):
+            parse_json(data)
+    assert nesting_of('{"a[[[":["\\"{{",{}]}') == 3
 
 
 def test_parse_json_when_too_large_then_refused_before_parsing() -> None:

@@ -36,6 +36,12 @@ def test_events_when_many_threads_write_then_every_line_is_whole(tmp_path: Path)
     assert lines == [{"t": 12.346, "event": "e", "model": "m", "round": 1, "x": "01"}] * 200
 
 
+def test_events_when_somebody_s_words_are_no_utf8_then_they_are_written_with_escapes(tmp_path: Path) -> None:
+    events = EventLog(tmp_path / "events.jsonl")
+    events.write("dataset_vote", reason="unknown fields: \ud800")
+    assert json.loads((tmp_path / "events.jsonl").read_text())["reason"] == "unknown fields: \ud800"
+
+
 def test_status_when_written_then_a_reader_never_sees_half_of_it(tmp_path: Path) -> None:
     runtime = open_runtime(NodeConfig("n", tmp_path), "miner")
     stop = threading.Event()
