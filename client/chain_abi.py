@@ -7,8 +7,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from eth_abi.abi import decode, encode
+from eth_abi.abi import encode
+from eth_abi.codec import ABIDecoder
+from eth_abi.decoding import StringDecoder
+from eth_abi.encoding import TextStringEncoder
 from eth_abi.exceptions import DecodingError
+from eth_abi.registry import BaseEquals, registry
 from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 
@@ -16,6 +20,19 @@ from client.errors import Reverted, Unfunded
 from client.reverts import PANICS, sentence
 
 Param = Mapping[str, Any]
+
+
+def _lenient() -> ABIDecoder:
+    """Solidity puts any bytes into a string: what is not UTF-8 is replaced, so that no name can stop its readers."""
+    ours = registry.copy()  # type: ignore[no-untyped-call]
+    ours.unregister("string")
+    reader = StringDecoder(handle_string_errors="replace")  # type: ignore[no-untyped-call]
+    kind = BaseEquals("string", with_sub=False)  # type: ignore[no-untyped-call]
+    ours.register(kind, TextStringEncoder, reader, label="string")
+    return ABIDecoder(ours)
+
+
+decode = _lenient().decode
 
 
 @lru_cache(maxsize=4096)

@@ -42,6 +42,15 @@ def test_event_when_decoded_then_indexed_and_plain_arguments_are_named() -> None
     assert event.decode(log) == {"modelId": 2, "round": 3, "miner": ADDRESS, "commitment": b"\x11" * 32}
 
 
+def test_string_when_it_is_not_utf8_then_it_is_read_with_marks_in_place() -> None:
+    function = ABIS["ModelRegistry"].functions["get"]
+    kinds = "(uint256,uint8,bytes,bytes,bytes32,bytes32,uint64,address)"
+    name = b"\xff\xfelaw"
+    raw = encode([kinds], [(0, 0, name, b"law", bytes(32), bytes(32), 0, ADDRESS)])
+    model = function.decode("0x" + raw.hex())
+    assert (model["name"], model["field"]) == ("\ufffd\ufffdlaw", "law")
+
+
 def test_revert_when_the_error_is_ours_then_its_name_arguments_and_words_are_there() -> None:
     data = _selector("WrongPhase(uint8,uint8)") + encode(["uint8", "uint8"], [1, 4])
     error = decode_revert(data, ERRORS)
