@@ -132,9 +132,10 @@ def declared_size(block: bytes) -> int:
     """The file size in bytes that a UnixFS root block declares (a claim of whoever made it, not yet verified)."""
     for number, value in _fields(block):
         if number == 1 and isinstance(value, bytes):
-            for inner, size in _fields(value):
-                if inner == 3 and isinstance(size, int):
-                    return size
+            fields = dict(_fields(value))
+            size = fields.get(3)
+            if fields.get(1) == _FILE and isinstance(size, int):
+                return size
     raise StorageError("Not the root block of a file.")
 
 
@@ -184,7 +185,8 @@ def _int_field(number: int, value: int) -> bytes:
     return _varint(number << 3) + _varint(value)
 
 
-_TYPE_FILE = _int_field(1, 2)
+_FILE = 2  # UnixFS's type; 1 is a directory, 4 a symbolic link
+_TYPE_FILE = _int_field(1, _FILE)
 
 
 def _leaf(chunk: bytes) -> _Node:

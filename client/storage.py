@@ -394,6 +394,8 @@ def _from_message(message: str) -> StorageError:
     lowered = message.lower()
     if "more than the" in lowered and "asked for" in lowered:
         return TooLarge(message)
+    if any(words in lowered for words in ("is not a file", "is a directory")):  # ours, and Kubo's
+        return DigestMismatch(f"What that CID names is no file: {message}")
     if any(words in lowered for words in ("deadline exceeded", "not found", "no connected peer", "could not find")):
         return NotFound(
             f"Nobody gave this content in time ({message}). Is a node that has it running? Try again later."

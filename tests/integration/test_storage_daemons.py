@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import subprocess
@@ -50,6 +51,30 @@ def test_digest_when_computed_here_then_is_the_daemons(pair: tuple[KuboDaemon, K
     digest = one.put(data)  # put compares with the daemon's CID
     assert digest == digest_bytes(data)
     assert two.get(digest, size, 20) == data
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        b"\x0a\x02\x08\x01",  # an empty directory
+        b"\x0a\x11\x08\x04\x12\x0d/etc/hostname",  # a symbolic link
+        b"\x0a\x0b\x08\x04\x12\x07/absent",
+        b"no dag-pb",
+    ],
+)
+def test_get_when_the_cid_names_no_file_then_it_is_refused_and_the_daemon_lives(
+    pair: tuple[KuboDaemon, KuboDaemon], block: bytes
+) -> None:
+    digest, (one, two) = hashlib.sha256(block).digest(), pair
+    assert one.repo is not None and two.repo is not None
+    name = cids.flatfs_name(digest)
+    (one.repo / "blocks" / name[-3:-1]).mkdir(exist_ok=True)
+    (one.repo / "blocks" / name[-3:-1] / f"{name}.data").write_bytes(block)
+    with pytest.raises(StorageError) as caught:
+        IpfsStore(two.api).get(digest, 1000, 5)
+    assert not isinstance(caught.value, StorageUnavailable)
+    assert not any((two.repo / "incoming").iterdir())
+    assert IpfsStore(two.api).get(IpfsStore(two.api).put(b"still there"), 100, 5) == b"still there"
 
 
 @pytest.mark.slow

@@ -126,7 +126,7 @@ def test_get_when_daemon_gives_more_than_allowed_then_stops(liar: type[_Liar], t
         ("context deadline exceeded", NotFound),
         ("block was not found locally (offline): ipld: could not find Qm", NotFound),
         ("Qm has at least 9 bytes, more than the 1 that were asked for", TooLarge),
-        ("this dag node is a directory", StorageError),
+        ("this dag node is a directory", DigestMismatch),
     ],
 )
 def test_get_when_daemon_says_error_then_it_is_mapped(
