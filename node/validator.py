@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -10,7 +11,7 @@ from typing import Protocol
 
 from client.assignment import ShardRef, assigned_datasets
 from client.commitments import head_commitment, new_salt, score_commitment
-from client.errors import DigestMismatch, NotFound, Reverted, TooLarge
+from client.errors import NotFound, Reverted, StorageError, StorageUnavailable, StrataError
 from client.types import ZERO_DIGEST, DatasetInfo, ModelInfo, RoundInfo, SubmissionInfo
 from contracts.enums import DeltaKind, Phase, Role, ScoreReason
 from node.decisions import Action, ValidatorRecords, next_validator_action, usable
@@ -19,7 +20,7 @@ from node.miner import deal
 from node.runtime import Runtime
 from node.texts import Blobs, Texts
 from node.vault import HeadRecord, ScoreRecord, Vault
-from node.votes import Votes
+from node.votes import LOOK_SECONDS, Votes
 from node.worker import Worker
 
 FETCH_PART = 0.4  # of what is left of SCORE, for deltas to arrive
@@ -70,11 +71,27 @@ class Validator(Worker):
             Action.REVEAL_HEAD: self.reveal_head,
         }
 
-    def step(self) -> bool:
-        """Vote on new datasets, then see to the round."""
+    def run(self) -> None:
+        """Work until the runtime stops; votes have a thread of their own, since a dataset may keep one waiting."""
+        if self.parts.votes is not None:
+            threading.Thread(target=self._keep_voting, name=f"{self.model.name} votes", daemon=True).start()
+        super().run()
+
+    def vote(self) -> None:
+        """Vote on new datasets, if it is time to look."""
         if self.parts.votes is not None and self.parts.votes.due():
             self.parts.votes.vote(self.model, self.event)
-        return super().step()
+
+    def _keep_voting(self) -> None:
+        while not self.runtime.sleep(LOOK_SECONDS):
+            try:
+                self.vote()
+            except StrataError as error:
+                log.warning("%s: voting again soon: %s", self.model.name, error)
+            except BaseException:
+                log.exception("%s: voting failed", self.model.name)
+                self.runtime.stop.set()
+                raise
 
     def decide(self, view: RoundInfo | None) -> Action:
         """The pure decision on what the chain and our journal say."""
@@ -182,7 +199,9 @@ class Validator(Worker):
         except NotFound as error:
             log.warning("%s: round %d: %s: %s", model.name, view.round, submission.miner, error)
             return ScoreReason.UNAVAILABLE
-        except (TooLarge, DigestMismatch) as error:
+        except StorageUnavailable:
+            raise
+        except StorageError as error:  # too large, another content, no file at all: the miner's fault, not ours
             log.warning("%s: round %d: %s: %s", model.name, view.round, submission.miner, error)
             return ScoreReason.BAD_FORM
 

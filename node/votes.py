@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from client.errors import DigestMismatch, ManifestError, NotFound, Reverted, TooLarge
+from client.errors import DigestMismatch, ManifestError, Reverted, StorageError, StorageUnavailable, TooLarge
 from client.types import DatasetInfo, ModelInfo
 from contracts.enums import Role
 from node.decisions import to_vote_on
@@ -80,7 +80,10 @@ class Votes:
             return False, str(error)
         except (ManifestError, DigestMismatch, TooLarge) as error:
             return False, str(error)
-        except NotFound as error:
+        except StorageUnavailable as error:  # our own daemon: no fault of the dataset's
+            log.warning("dataset %d is looked at later: %s", info.id, error)
+            return None
+        except StorageError as error:
             began = self.first_tried.setdefault(info.id, time.monotonic())
             return (False, str(error)) if time.monotonic() - began > GIVE_UP_SECONDS else None
 
@@ -92,6 +95,8 @@ def check_dataset(info: DatasetInfo, texts: Texts) -> str:
     if info.heldout == 0:
         raise DatasetRefused("nothing of it is held out, so nobody could judge what it teaches")
     manifest = texts.manifest(info)
+    if manifest.contributor.lower() != info.owner.lower():
+        raise DatasetRefused(f"its contributor is {manifest.contributor}, but {info.owner} registered it")
     if manifest.licence != info.licence:
         raise DatasetRefused(f"its manifest says {manifest.licence!r}, the chain {info.licence!r}")
     size = sum(shard.bytes for shard in (*manifest.shards, *manifest.heldout))

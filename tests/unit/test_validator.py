@@ -1,9 +1,12 @@
 """The validator, on a chain in memory."""
 
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
+from client.errors import StorageError
 from contracts.enums import Phase, ScoreReason
 from node.validator import Validator
 from node.vault import HeadRecord, ScoreRecord
@@ -132,7 +135,7 @@ def test_validator_votes_for_good_data_and_against_bad(tmp_path: Path) -> None:
     none_held_out = world.put_dataset([["f text"]], [])
     miscounted = world.put_dataset([["g text"]], [["h text"]], shards=2)
     validator = world.validator()
-    validator.step()
+    validator.vote()
     votes = {event["dataset"]: (event["accept"], event["reason"]) for event in told(validator, "dataset_vote")}
     assert votes[good][0] is True
     refused = {leaking: "training shards too", wrong_size: "bytes", no_licence: "licence",
@@ -149,10 +152,85 @@ def test_validator_does_not_vote_before_it_has_all_of_the_text(tmp_path: Path) -
     root = world.owner.dataset(number).root
     blob = world.store.blobs.pop(root)
     validator = world.validator()
-    validator.step()
+    validator.vote()
     assert not told(validator, "dataset_vote")
     world.store.blobs[root] = blob
     assert validator.parts.votes is not None
     validator.parts.votes.last_look = 0.0
-    validator.step()
+    validator.vote()
     assert told(validator, "dataset_vote")[0]["accept"] is True
+
+
+def test_judging_when_one_delta_is_no_file_then_it_alone_scores_zero(tmp_path: Path) -> None:
+    world = at_score(tmp_path)
+    digest = world.owner.submissions(1, 1)[0].digest
+
+    def fault(wanted: bytes) -> None:
+        if wanted == digest:
+            raise StorageError("The IPFS daemon refused: this dag node has an unknown type")
+
+    world.store.fault = fault
+    validator = world.validator()
+    assert validator.step()
+    assert judge_of(validator).jobs[0].payloads == (ScoreReason.BAD_FORM,)
+
+
+def test_voting_when_one_dataset_fails_every_time_then_the_others_are_voted_on(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    hostile = world.put_dataset([["a text"]], [["another text"]])
+    good = world.put_dataset([["b text"]], [["c text"]])
+    root = world.owner.dataset(hostile).root
+
+    def fault(wanted: bytes) -> None:
+        if wanted == root:
+            raise StorageError("The IPFS daemon refused: this dag node has an unknown type")
+
+    world.store.fault = fault
+    validator = world.validator()
+    validator.vote()
+    assert [event["dataset"] for event in told(validator, "dataset_vote")] == [good]
+
+
+def test_voting_when_a_dataset_keeps_it_waiting_then_the_round_goes_on(tmp_path: Path) -> None:
+    world = at_score(tmp_path)
+    root = world.owner.dataset(world.put_dataset([["a text"]], [["another text"]])).root
+    waiting, free = threading.Event(), threading.Event()
+
+    def fault(wanted: bytes) -> None:
+        if wanted == root:
+            waiting.set()
+            free.wait(20)
+
+    world.store.fault = fault
+    validator = world.validator()
+    thread = threading.Thread(target=validator.run, daemon=True)
+    thread.start()
+    try:
+        assert waiting.wait(10)
+        deadline = time.monotonic() + 10
+        while not judge_of(validator).jobs and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert judge_of(validator).jobs
+    finally:
+        validator.runtime.stop.set()
+        free.set()
+        thread.join(10)
+
+
+def test_voting_when_a_manifest_is_hostile_then_the_node_lives(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    root = world.store.put(b'{"\\ud800":1,"schema":"strata/dataset/1"}')
+    world.owner.register_dataset(world.model.id, root, licence="CC0-1.0", size=1, shards=1, heldout=1)
+    validator = world.validator()
+    validator.vote()
+    assert told(validator, "dataset_vote")[0]["accept"] is False
+
+
+def test_voting_when_another_registered_the_dataset_then_it_is_refused(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.put_dataset([["a text"]], [["another text"]], contributor="0x" + "11" * 20)
+    validator = world.validator()
+    validator.vote()
+    vote = told(validator, "dataset_vote")[0]
+    assert vote["accept"] is False
+    assert "contributor" in vote["reason"]
