@@ -84,17 +84,19 @@ class Meter:
             raise PaymentRequired("voucher_required", "this answer must be paid for: send a Strata-Voucher header")
         if voucher.model_id != model_id:
             raise PaymentRequired("wrong_model", f"the voucher is for model {voucher.model_id}, not {model_id}")
-        account, info = self._accept(voucher)
-        if account.paid < account.owed:
-            raise PaymentRequired("unpaid", f"{account.owed} wei are owed, {account.paid} are signed for", account.owed)
-        left = info.deposit - account.owed
-        affordable = max_tokens if self.tariff.price_wei == 0 else min(max_tokens, left // self.tariff.price_wei)
-        if affordable < 1:
-            message = f"the channel's deposit of {info.deposit} wei is used up ({account.owed} owed): top it up"
-            raise PaymentRequired("over_deposit", message, account.owed)
-        with self._lock:
+        _, info = self._accept(voucher)
+        with self._lock:  # looked at again: an answer that ran beside us may have been billed meanwhile
+            account = self._ledger.get(voucher.channel) or Account(voucher.channel, voucher.model_id)
             if voucher.channel in self._busy:
                 raise PaymentRequired("channel_busy", "another answer is being given on this channel", account.owed)
+            if account.paid < account.owed:
+                message = f"{account.owed} wei are owed, {account.paid} are signed for"
+                raise PaymentRequired("unpaid", message, account.owed)
+            left = info.deposit - account.owed
+            affordable = max_tokens if self.tariff.price_wei == 0 else min(max_tokens, left // self.tariff.price_wei)
+            if affordable < 1:
+                message = f"the channel's deposit of {info.deposit} wei is used up ({account.owed} owed): top it up"
+                raise PaymentRequired("over_deposit", message, account.owed)
             self._busy.add(voucher.channel)
         return affordable
 

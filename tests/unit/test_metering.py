@@ -7,14 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from eth_account import Account
+from eth_account import Account as Wallet
 
 from client.payments import ChannelBook, Payer, Voucher
-from node.serving.ledger import Ledger
+from client.types import ChannelInfo
+from node.serving.ledger import Account, Ledger
 from node.serving.metering import Meter, PaymentRequired, Tariff
 from tests.serving_fakes import NETWORK, ChannelBank
 
-USER, SERVER, OTHER = Account.create(), Account.create(), Account.create()
+USER, SERVER, OTHER = Wallet.create(), Wallet.create(), Wallet.create()
 PRICE = 10**15
 DEPOSIT = 100 * PRICE
 
@@ -69,6 +70,21 @@ def test_admit_when_something_is_wrong_then_the_code_says_what(bench: Bench) -> 
     assert _code(lambda: meter.admit(replace(good, channel=bytes(32)), 2, 1)) == "unknown_channel"
     assert _code(lambda: meter.admit(replace(good, cumulative=7), 2, 1)) == "bad_signature"
     assert _code(lambda: meter.admit(replace(good, signature=bytes(65)), 2, 1)) == "bad_signature"
+
+
+def test_admit_when_an_answer_is_billed_meanwhile_then_the_second_is_not_given_unpaid(bench: Bench) -> None:
+    class Overtaken(Meter):
+        """Another request's answer ends right after our voucher was looked at."""
+
+        def _accept(self, voucher: Voucher) -> tuple[Account, ChannelInfo]:
+            found = super()._accept(voucher)
+            if voucher.channel in self._busy:
+                self.charge(voucher, 5)
+            return found
+
+    meter = Overtaken(bench.bank.of(SERVER.address), NETWORK, bench.ledger, Tariff(PRICE, 2, 30.0), lambda: bench.now)
+    assert meter.admit(bench.voucher(), 2, 50) == 50
+    assert _code(lambda: meter.admit(bench.voucher(), 2, 50)) == "unpaid"
 
 
 def test_admit_when_the_channel_pays_another_server_then_refused(bench: Bench) -> None:
