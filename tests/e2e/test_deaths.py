@@ -12,6 +12,7 @@ from devnet.layout import VALIDATORS
 from devnet.network import Devnet
 from devnet.nodes import wallet_of
 from devnet.verify import verify
+from devnet.waiting import wait_until
 from tests.e2e.world import Rounds, network
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -81,8 +82,8 @@ def test_round_when_two_validators_are_gone_then_is_void_and_with_them_back_the_
     ended = rounds.end(actors=2)
     assert (ended.phase, ended.void_reason) == (Phase.VOID, VoidReason.NO_SCORE_QUORUM)
     assert net.chain().model(rounds.id).head == head
-    said = (net.run.node(VALIDATORS[2]) / "events.jsonl").read_text()
-    assert '"round_void"' in said
+    events = net.run.node(VALIDATORS[2]) / "events.jsonl"
+    wait_until(lambda: '"round_void"' in events.read_text(), 30.0, "a validator that says so", net.check)
     for name in VALIDATORS[:2]:
         net.supervisor.restart(name)
     number = rounds.open()
