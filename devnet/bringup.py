@@ -20,7 +20,10 @@ from devnet.network import (
     start_nodes,
     start_team_member,
 )
-from devnet.waiting import wait_until
+from devnet.submissions import submit_texts
+from devnet.waiting import together, wait_until
+
+WORK_SECONDS = 600.0
 
 WORKERS = tuple(name for name in NODES if name not in (BOOTSTRAP, SERVER, GATEWAY, TEAM_MEMBER))
 
@@ -36,10 +39,14 @@ def start_network(net: Devnet) -> None:
 
 
 def start_models(net: Devnet) -> None:
-    """The models and the stakes, then all workers at work."""
+    """The models on chain, and the last of the nodes that work on them."""
     finish_models(net)
-    place_stakes(net)
     start_team_member(net)
+
+
+def start_work(net: Devnet) -> None:
+    """The stakes and, side by side with them, the contributors' texts; then all workers at work."""
+    together([partial(place_stakes, net), partial(submit_texts, net)], WORK_SECONDS, "the stakes and the texts")
     with net.times.part("nodes"):
         wait_started(net, (*WORKERS, TEAM_MEMBER))
     net.say(f"{len(WORKERS) + 1} nodes work: 3 miners ({TEAM_LEADER} is a team of two peers) and 4 validators")

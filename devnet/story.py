@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from client.errors import StrataError
-from devnet.bringup import start_models, start_network, start_serving
+from devnet.bringup import start_models, start_network, start_serving, start_work
 from devnet.keeper import INTERRUPTED, kept
 from devnet.layout import ALICE, BOB, CAROL, MINERS, REPOSITORY, SERVER, VALIDATORS, Home, RunOptions
 from devnet.network import COMMAND_SECONDS, CommandResult, Devnet
@@ -21,7 +21,6 @@ from devnet.poll import Poller
 from devnet.processes import run_processes, tail
 from devnet.question import Asked, ask
 from devnet.rounds import RoundResult, run_rounds
-from devnet.submissions import submit_texts
 from devnet.summary import Photographer, promises, save_plot, show, write_summary
 from devnet.verify import Verdict, verify
 from devnet.view import View
@@ -109,7 +108,7 @@ def play(told: Told, view: View) -> list[str]:
     start_models(net)
     view.begin(2)
     start_serving(net)
-    submit_texts(net)
+    start_work(net)
     view.begin(3)
     preset = net.options.settings
     told.results = run_rounds(net, preset.rounds, preset.limit_seconds * 2, net.say)

@@ -16,13 +16,12 @@ from rich.table import Table
 from rich.text import Text
 
 from client.errors import StrataError
-from devnet.bringup import start_models, start_network, start_serving
+from devnet.bringup import start_models, start_network, start_serving, start_work
 from devnet.keeper import INTERRUPTED, keeper_process, kept, refuse_second, run_status, stop_run
 from devnet.layout import Home, Run, RunOptions, write_json
 from devnet.network import Devnet
 from devnet.nodes import STRATA
 from devnet.processes import end_processes, tail
-from devnet.submissions import submit_texts
 
 READY_SECONDS = 600.0
 LOOK_SECONDS = 0.5
@@ -36,7 +35,7 @@ def keep(home: Home, options: RunOptions) -> int:
             net.auto_open = True
             start_network(net)
             start_models(net)
-            submit_texts(net)
+            start_work(net)
             start_serving(net)
             announce(net)
             while True:

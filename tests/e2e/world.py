@@ -9,11 +9,10 @@ from pathlib import Path
 
 from client.types import RoundInfo
 from contracts.enums import Phase
-from devnet.bringup import start_models, start_network
+from devnet.bringup import start_models, start_network, start_work
 from devnet.keeper import kept
 from devnet.layout import Home, RunOptions
 from devnet.network import Devnet
-from devnet.submissions import submit_texts
 
 LAW = "law"
 PHASE_SECONDS = 90.0
@@ -25,7 +24,7 @@ def network(home: Path, preset: str = "nano") -> Iterator[Devnet]:
     with kept(Home(home), RunOptions(preset), lambda text: None) as net:
         start_network(net)
         start_models(net)
-        submit_texts(net)
+        start_work(net)
         yield net
 
 
