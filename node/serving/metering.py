@@ -163,18 +163,27 @@ class Meter:
         return 0 if account is None else account.owed
 
     def redeem_due(self, everything: bool = False) -> list[Redeemed]:
-        """Redeem the vouchers that are old or many enough, or every one; a chain that is away is tried next time."""
+        """Redeem the vouchers that are old or many enough, or every one; a chain that is away is tried next time.
+
+        A channel that its user closes is redeemed at once: when it is closed, the deposit goes back.
+        """
         done = []
         for account in self._ledger.all():
             if account.paid <= account.redeemed or not account.signature:
                 continue
             many = account.vouchers >= self.tariff.redeem_vouchers
             old = self._clock() - account.paid_unix_seconds >= self.tariff.redeem_seconds
-            if everything or many or old:
+            if everything or many or old or self._is_closing(account):
                 redeemed = self._redeem(account)
                 if redeemed is not None:
                     done.append(redeemed)
         return done
+
+    def _is_closing(self, account: Account) -> bool:
+        try:
+            return self._chain.channel(account.channel).close_block != 0
+        except ChainError:
+            return False  # asked again at the next look
 
     def _redeem(self, account: Account) -> Redeemed | None:
         try:

@@ -137,6 +137,13 @@ def test_redeem_when_vouchers_are_few_and_young_then_not_yet(bench: Bench) -> No
     assert bench.meter.redeem_due(everything=True) == []
 
 
+def test_redeem_when_the_user_closes_the_channel_then_at_once(bench: Bench) -> None:
+    bench.meter.accept(bench.voucher(bench.answer(0, 1)))
+    key = bench.entry.channel_id
+    bench.bank.channels[key] = replace(bench.bank.channels[key], close_block=9)
+    assert [done.amount for done in bench.meter.redeem_due()] == [PRICE]
+
+
 def test_redeem_when_there_are_enough_vouchers_then_the_last_one_counts(bench: Bench) -> None:
     for _ in range(2):
         bench.meter.accept(bench.voucher(bench.answer(bench.meter.owed(bench.entry.channel_id), 4)))
