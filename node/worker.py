@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from client.errors import ChainUnavailable, Reverted, StrataError
+from client.errors import ChainUnavailable, Reverted, StrataError, Unfunded
 from client.types import ModelInfo, RoundInfo
 from contracts.enums import Phase
 from node.decisions import Action, tick_turn
@@ -19,6 +19,9 @@ TICK_STEP_SECONDS = 2.0  # between the turns of two nodes, so that they don't al
 TICK_PATIENCE_SECONDS = 1.0  # for whoever opens the rounds to settle them too
 BACKOFF_FIRST_SECONDS = 0.5
 BACKOFF_MOST_SECONDS = 10.0
+SEED_BLOCKS = 128  # after which a tick records a seed that nobody has: its hash can be read for 256 blocks
+SEED_STEP_BLOCKS = 24  # between the turns of two nodes
+SEED_TURNS = 4
 BLOCKS_LOOKED_BACK = 10  # to see how fast blocks come
 
 REVEALS = {  # the phase in which what was committed is revealed
@@ -40,6 +43,8 @@ class Worker:
         self.view: RoundInfo | None = None  # the round as last seen
         self.finished = 0  # last round that was tidied up
         self.handlers: dict[Action, Callable[[RoundInfo], None]] = {}
+        self._block = 0  # the newest when the round was looked at, in a phase that has a seed to keep
+        self._seed_kept = (0, 0)  # round and block of the last seed that was seen to
         self._tick_at: tuple[tuple[int, Action], float] | None = None
         self._backoff = BACKOFF_FIRST_SECONDS
         self._prepared = False
@@ -79,6 +84,7 @@ class Worker:
         action = self.decide(view)
         self.runtime.status.update_model(self.model.name, action=str(action))
         if action is Action.WAIT:
+            self._keep_seed(view)
             return False
         if action in (Action.OPEN, Action.SETTLE):
             return self._tick(number, action)
@@ -133,7 +139,7 @@ class Worker:
         """
         view = self.chain.round(self.model.id, number)
         following = REVEALS.get(view.phase)
-        block = self.chain.block_number() if following else 0
+        block = self._block = self.chain.block_number() if following else 0
         if following is None or view.phase_end > block + 1:
             return view
         phase, phase_end, _ = self.chain.phase_at(self.model.id, number, block + 1)
@@ -183,6 +189,24 @@ class Worker:
             log.debug("%s: tick refused: %s", self.model.name, error)
             return False
         return True
+
+    def _keep_seed(self, view: RoundInfo | None) -> None:
+        """Whoever waits in a long phase ticks once: after 256 blocks without any call the seed is lost."""
+        if view is None or view.phase not in (Phase.TRAIN, Phase.COMMIT, Phase.SCORE):
+            return
+        start = view.score_start if view.phase == Phase.SCORE else view.open_block
+        done = view.phase != Phase.SCORE and view.commits > 0  # a commitment recorded it
+        if done or self._seed_kept == (view.round, start) or self._block < start + SEED_BLOCKS:
+            return
+        turn = self._turn(view.round)
+        if turn < SEED_TURNS and self._block < start + SEED_BLOCKS + turn * SEED_STEP_BLOCKS:
+            return
+        self._seed_kept = (view.round, start)
+        if turn < SEED_TURNS:
+            try:
+                self.chain.tick(self.model.id, view.round)
+            except (Reverted, Unfunded) as error:
+                log.debug("%s: tick refused: %s", self.model.name, error)
 
     def _turn(self, number: int) -> int:
         """Our place among the nodes of the last round; a model's first round is opened by whoever comes first."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from client.errors import StorageError
+from client.types import Policy
 from contracts.enums import Phase, ScoreReason
 from node.validator import Validator
 from node.vault import HeadRecord, ScoreRecord
@@ -234,3 +235,34 @@ def test_voting_when_another_registered_the_dataset_then_it_is_refused(tmp_path:
     vote = told(validator, "dataset_vote")[0]
     assert vote["accept"] is False
     assert "contributor" in vote["reason"]
+
+
+def test_waiting_when_training_is_long_then_one_tick_keeps_the_seed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.unit.role_fakes.POLICY", Policy(400, 4, 4, 4, 4, 4, 4))
+    world = World(tmp_path)
+    world.open()
+    ticks: list[int] = []
+    validator = world.validator()
+    monkeypatch.setattr(validator.chain, "tick", lambda model, number=None: ticks.append(number))
+    for _ in range(8):
+        world.ledger.mine(30)
+        assert not validator.step()
+    assert ticks == [1]
+
+
+def test_waiting_when_a_commitment_is_there_then_nobody_ticks_for_the_seed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.unit.role_fakes.POLICY", Policy(400, 4, 4, 4, 4, 4, 4))
+    world = World(tmp_path, miners=2)
+    world.open()
+    miner = world.miner()
+    assert miner.step() and miner.step()  # TRAIN, COMMIT
+    ticks: list[int] = []
+    validator = world.validator()
+    monkeypatch.setattr(validator.chain, "tick", lambda model, number=None: ticks.append(number))
+    world.ledger.mine(200)
+    assert not validator.step()
+    assert ticks == []
