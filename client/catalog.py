@@ -19,6 +19,9 @@ SAMPLE_CHARACTERS = 240
 SAMPLES_PER_DATASET = 12
 DATASETS_PER_MODEL = 4
 FETCH_SECONDS = 10.0
+READING_SECONDS = 5.0  # of one refresh, after which what was not read yet waits for the next
+RETRY_SECONDS = 60.0  # after a failure, doubled each time up to
+RETRY_MOST_SECONDS = 3600.0
 T = TypeVar("T")
 
 
@@ -65,7 +68,8 @@ class Catalog:
         self._chain, self._store, self._refresh, self._clock = chain, store, refresh_seconds, clock
         self._genesis: dict[bytes, Genesis] = {}
         self._samples: dict[bytes, tuple[str, ...]] = {}
-        self._failed: dict[bytes, float] = {}
+        self._failed: dict[bytes, tuple[float, float]] = {}  # when to try again, and after which pause
+        self._read_until = 0.0
         self._cards: tuple[Card, ...] = ()
         self._read_at: float | None = None
         self._lock = threading.Lock()
@@ -75,6 +79,7 @@ class Catalog:
         with self._lock:
             now = self._clock()
             if self._read_at is None or now - self._read_at >= self._refresh:
+                self._read_until = now + READING_SECONDS  # anybody may register models whose content nobody gives
                 infos = self._chain.models()
                 datasets = self._chain.datasets(None) if self._store is not None else []
                 self._cards = tuple(self._card(info, datasets) for info in infos)
@@ -112,15 +117,17 @@ class Catalog:
         )
 
     def _read(self, digest: bytes, known: dict[bytes, T], read: Callable[[bytes], T]) -> T | None:
-        """Content never changes under its digest: read once. A failure is tried again a minute later."""
+        """Content never changes under its digest: read once. A failure is tried again, more and more rarely."""
         if digest in known or self._store is None:
             return known.get(digest)
-        if self._clock() - self._failed.get(digest, -1e9) < 60.0:
+        again, pause = self._failed.get(digest, (-1e9, RETRY_SECONDS / 2))
+        if self._clock() < again or self._clock() > self._read_until:
             return None
         try:
             known[digest] = read(digest)
         except (StorageError, ManifestError):
-            self._failed[digest] = self._clock()
+            pause = min(pause * 2, RETRY_MOST_SECONDS)
+            self._failed[digest] = (self._clock() + pause, pause)
         return known.get(digest)
 
     def _read_genesis(self, digest: bytes) -> Genesis:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from client.catalog import Card, Catalog, sample_sentences
-from client.errors import UnknownModel
+from client.errors import NotFound, UnknownModel
 from client.recommend import MeaningScorer, Needs, Recommender, Scorer, WordScorer, load_scorer
+from client.storage import MemoryStore
 from contracts.enums import Level
 from tests.serving_fakes import ChannelBank
 
@@ -82,6 +83,24 @@ def test_catalog_when_a_name_is_unknown_then_the_error_lists_what_there_is() -> 
     assert catalog.card("law").id == catalog.card(2).id == catalog.card("2").id == 2
     with pytest.raises(UnknownModel, match="global, law, unserved"):
         catalog.card("nothing")
+
+
+def test_catalog_when_nobody_gives_the_models_content_then_a_refresh_stays_short_and_asks_more_rarely() -> None:
+    now, asked = [0.0], []
+
+    class Nobody(MemoryStore):
+        def get(self, digest: bytes, max_bytes: int, timeout: float = 60.0) -> bytes:
+            asked.append(now[0])
+            now[0] += timeout
+            raise NotFound("nobody gave it")
+
+    catalog = Catalog(ChannelBank().of(""), Nobody(), clock=lambda: now[0])
+    assert [card.name for card in catalog.cards()] == ["global", "law", "unserved"]
+    assert len(asked) == 1
+    for _ in range(200):
+        now[0] += 30
+        catalog.cards()
+    assert len(asked) < 40
 
 
 def test_samples_when_documents_are_long_then_a_few_spread_passages() -> None:
