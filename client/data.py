@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Protocol
 from client.cid import cid_of, digest_bytes
 from client.cleaning import clean_text, cut, has_words, read_documents, scrub, text_files
 from client.dedupe import Clusters, Signatures
-from client.errors import AlreadySubmitted, DataError, EmptyText, Reverted, StorageError
+from client.errors import AlreadySubmitted, DataError, EmptyText, ManifestError, Reverted, StorageError
 from client.manifests import MAX_MANIFEST_BYTES, MAX_SHARD_BYTES, Dataset, Removed, Shard, ShardText, canonical_json
 
 if TYPE_CHECKING:
@@ -155,8 +155,8 @@ def refuse_submitted(chain: DataChain, store: Store, model_id: int, prepared: Pr
             continue
         try:
             other = load_dataset(store, info.root)
-        except StorageError:
-            continue  # nobody has it now; validators will judge
+        except (StorageError, ManifestError):
+            continue  # nobody has it now, or it is no manifest; validators will judge
         if (other.shards, other.heldout) == (manifest.shards, manifest.heldout):
             raise AlreadySubmitted(
                 f"The same text is registered already, as dataset {info.id} by {info.owner}. Nothing was uploaded."

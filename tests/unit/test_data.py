@@ -7,7 +7,7 @@ import random
 import subprocess
 import sys
 import unicodedata
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -357,6 +357,14 @@ def test_submit_when_registered_already_then_refused_before_upload(tmp_path: Pat
     with pytest.raises(AlreadySubmitted, match="dataset 1"):
         submit_text(chain, store, path, "law", "MIT", name="mine")
     assert store.blobs == held
+
+
+def test_submit_when_a_dataset_of_equal_sizes_is_no_manifest_then_it_is_no_obstacle(tmp_path: Path) -> None:
+    chain, store = FakeChain(), MemoryStore()
+    path = _jsonl(tmp_path / "a.jsonl", [_essay(seed) for seed in range(30)])
+    submit_text(chain, store, path, "law", "CC0-1.0")
+    chain.infos[0] = replace(chain.infos[0], root=store.put(b"no manifest"))
+    assert submit_text(chain, store, path, "law", "MIT", name="mine").dataset_id == 2
 
 
 def test_submit_when_the_chain_knows_it_first_then_already_submitted(tmp_path: Path) -> None:
