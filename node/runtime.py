@@ -44,8 +44,13 @@ class EventLog:
         with self._lock:
             if self._path.exists() and self._path.stat().st_size > EVENTS_MAX_BYTES:
                 self._path.replace(self._path.with_suffix(".jsonl.1"))
-            with self._path.open("a", encoding="utf-8", errors="backslashreplace") as file:  # others' words are in it
+            with open(self._path, "a", encoding="utf-8", errors="backslashreplace", opener=_private) as file:
                 file.write(line)
+
+
+def _private(path: str, flags: int) -> int:
+    """For its owner alone: a validator's events tell its scores before it reveals them."""
+    return os.open(path, flags, 0o600)
 
 
 class StatusFile:

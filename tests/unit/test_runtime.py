@@ -42,6 +42,11 @@ def test_events_when_somebody_s_words_are_no_utf8_then_they_are_written_with_esc
     assert json.loads((tmp_path / "events.jsonl").read_text())["reason"] == "unknown fields: \ud800"
 
 
+def test_events_when_written_then_only_their_owner_reads_them(tmp_path: Path) -> None:
+    EventLog(tmp_path / "events.jsonl").write("scored", scores=[1])
+    assert (tmp_path / "events.jsonl").stat().st_mode & 0o777 == 0o600
+
+
 def test_status_when_written_then_a_reader_never_sees_half_of_it(tmp_path: Path) -> None:
     runtime = open_runtime(NodeConfig("n", tmp_path), "miner")
     stop = threading.Event()
