@@ -81,7 +81,7 @@ def check_summary(home: Path, chain: str) -> None:
     assert "<svg" in (made.path / "demo.svg").read_text()
 
 
-@pytest.mark.parametrize("chain", ["anvil", "ganache"])
+@pytest.mark.parametrize("chain", ["anvil", pytest.param("ganache", marks=pytest.mark.deep)])
 def test_demo_when_nano_then_keeps_every_promise_and_leaves_no_process(tmp_path: Path, chain: str) -> None:
     arguments = ["demo", "--preset", "nano", *(["--ganache"] if chain == "ganache" else [])]
     process = start(tmp_path, *arguments)

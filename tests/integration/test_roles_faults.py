@@ -80,6 +80,7 @@ def test_rounds_end_whoever_is_away_and_the_next_one_works(tmp_path: Path) -> No
         assert world.account("miner-2").address in miners, world.told()
 
 
+@pytest.mark.deep
 def test_models_of_one_process_run_their_rounds_side_by_side(tmp_path: Path) -> None:
     with small_world(tmp_path) as world:
         models = add_models(world, names=("global", "law", "computing"))

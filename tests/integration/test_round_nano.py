@@ -12,7 +12,7 @@ from client.types import DatasetStatus
 from contracts.enums import Phase, Role
 from tests.integration.roles_world import add_models, add_text, small_world, wait_for
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.deep]  # the demo in tests/e2e plays the same with real processes
 
 
 def test_rounds_of_the_nano_model_end_with_the_head_that_anybody_recomputes(tmp_path: Path) -> None:
