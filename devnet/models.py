@@ -103,7 +103,7 @@ RECIPES: dict[str, dict[str, Recipe]] = {
             kept=(),
             compression=Compression("int8", 4096, 4096),
             outer=Outer(81920, 0),
-            inner=Inner(12, 3, 96, "0.0015", 1, "0"),
+            inner=Inner(16, 3, 96, "0.0015", 1, "0"),
             evaluation=Evaluation(20, 96),
             kinds=("TRAIN",),
         ),
