@@ -103,8 +103,9 @@ class Miner(Worker):
         datasets = usable(self.parts.chain.datasets(self.model.id), view.open_block)
         hand = deal(datasets, view, self.miners_of(view))[self.address]
         if not hand:
-            log.info("%s: round %d has no text for us", self.model.name, view.round)
-            self.event("refused", view.round, message="no dataset is usable in this round")
+            if self.missed != view.round:
+                log.info("%s: round %d has no text for us", self.model.name, view.round)
+                self.event("refused", view.round, message="no dataset is usable in this round")
             self.missed = self.worked = view.round
             self.runtime.sleep(1.0)
             return

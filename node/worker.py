@@ -11,7 +11,7 @@ from typing import Any
 from client.errors import ChainUnavailable, Reverted, StrataError, Unfunded
 from client.types import ModelInfo, RoundInfo
 from contracts.enums import Phase
-from node.decisions import Action, tick_turn
+from node.decisions import Action, tick_turn, usable
 from node.interfaces import WorkerChain
 from node.runtime import Runtime
 
@@ -183,6 +183,8 @@ class Worker:
         if now < self._tick_at[1]:
             return False
         self._tick_at = (key, now + TICK_STEP_SECONDS * 4)
+        if action is Action.OPEN and not usable(self.chain.datasets(self.model.id), self.chain.block_number()):
+            return False  # a round without text would only end empty
         try:
             self.chain.tick(self.model.id, number + 1 if action is Action.OPEN else number)
         except Reverted as error:  # somebody was quicker, or there is nobody to open a round for

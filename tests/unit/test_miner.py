@@ -210,6 +210,17 @@ def test_miner_opens_and_settles_only_in_its_turn(tmp_path: Path) -> None:
     assert world.owner.current(1) == 2
 
 
+def test_miner_when_no_text_is_accepted_yet_then_opens_no_round(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.ledger.mine()
+    miner = world.miner(auto_open=True)
+    for _ in range(5):
+        assert not miner.step()
+    assert world.owner.current(1) == 0
+    world.open()
+    assert world.owner.current(1) == 1
+
+
 def test_miner_whose_daemon_is_gone_keeps_its_record(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.open()
