@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -68,6 +69,9 @@ HELPERS = (BUILDER, TEXTS)
 BUILD_SECONDS = 420.0
 START_SECONDS = 120.0
 COMMAND_SECONDS = 120.0
+REVIVED = frozenset((*NODES, *(daemon_name(name) for name in WITH_DAEMON))) - {BOOTSTRAP}
+"""What is started again when somebody kills it."""
+MOST_DEATHS = 5
 PATIENCE_SECONDS = 60.0
 """For a chain that does not answer: on a busy machine Ganache can be silent for ten seconds."""
 ANSWER_SECONDS = 30.0
@@ -105,6 +109,7 @@ class Devnet:
     plan: NodePlan | None = None
     models: list[BuiltModel] = field(default_factory=list)
     ids: dict[str, int] = field(default_factory=dict)
+    deaths: dict[str, int] = field(default_factory=dict)
     _chains: dict[str, Chain] = field(default_factory=dict)
 
     # ---- hands
@@ -179,10 +184,17 @@ class Devnet:
         return known | ({"STRATA_WALLET": wallet} if wallet else {})
 
     def check(self) -> None:
-        """Raise when a process ended that should not have; its log's end is in the message."""
+        """Start nodes and daemons again that were killed; raise when another process ended that should not have, or one
+        that ends again and again. Its log's end is in the message.
+        """
         for ended in self.supervisor.reap():
-            if ended.name not in HELPERS or ended.code != 0:
+            if ended.name in HELPERS and ended.code == 0:
+                continue
+            self.deaths[ended.name] = self.deaths.get(ended.name, 0) + 1
+            if ended.code != -signal.SIGKILL or ended.name not in REVIVED or self.deaths[ended.name] > MOST_DEATHS:
                 raise NodeFailed(failure(ended.name, ended.code, ended.log))
+            self.say(f"{ended.name} was killed; it is started again")
+            self.supervisor.restart(ended.name)
 
     def node_plan(self) -> NodePlan:
         """The nodes' plan, once there is one."""
