@@ -55,6 +55,9 @@ interface IInferenceChannels {
     /// @notice The channel can't be closed yet (`closeBlock` 0: closing was not started).
     error TooEarly(uint64 closeBlock);
 
+    /// @notice The delay that closing is given is zero or longer than 10 million blocks.
+    error BadDelay(uint64 blocks);
+
     /// @notice Locks `deposit` of the caller's tokens (allowance needed) for one server and model.
     function open(address server, uint256 modelId, uint256 deposit) external returns (bytes32 channelId);
 
