@@ -3,8 +3,11 @@ pragma solidity ^0.8.28;
 
 /// @title The rounds of every model
 /// @notice Phases are windows of block numbers. The phase is a pure function of (state, block): nobody has to call anything for it
-/// to change. `tick` opens a round, takes the consensus, and settles a round that has ended. A window closes early, with the end of
-/// the block, when everybody who may act in it has acted.
+/// to change. `tick` opens a round, takes the consensus, and settles a round that has ended; the last two in pages, so that no
+/// transaction is large. A window closes early, with the end of the block, when everybody who may act in it has acted.
+/// Submissions are judged in groups of 8, in submission order, each by a *committee*: all validators of the round while they are
+/// few, else some that are drawn by stake. Validators sit in slots; their weight in a committee is their stake, or how many times
+/// they were drawn.
 /// Phases: 0 none, 1 TRAIN, 2 COMMIT, 3 REVEAL, 4 SCORE, 5 SCORE_REVEAL, 6 ATTEST, 7 ATTEST_REVEAL, 8 FINAL, 9 VOID.
 /// Void reasons: 0 none, 1 EMPTY, 2 NO_SEED, 3 NO_SCORE_QUORUM, 4 NO_HEAD_QUORUM.
 interface IRounds {
@@ -31,7 +34,10 @@ interface IRounds {
     }
 
     /// @notice A round as it stands at the block of the call. `phaseEnd` is the first block after the phase (0 once it has ended).
-    /// Seeds are zero until they can be read. `settled` is false while a round that has ended still waits for its `tick`.
+    /// Seeds are zero until they can be read. `settled` is false while a round that has ended still waits for a `tick`.
+    /// `committee` is the most members that a committee has, `kappaBps` the part of its revealed weight that carries a score,
+    /// `quorumBps` the part of `frozenStake` that must take part. `accepted` (some consensus is above zero) is false until
+    /// `consensusKnown`.
     struct RoundView {
         uint64 round;
         uint8 phase;
@@ -50,6 +56,13 @@ interface IRounds {
         uint8 voidReason;
         bytes32 head;
         bool settled;
+        uint32 validatorCount;
+        uint8 committee;
+        uint16 kappaBps;
+        uint16 quorumBps;
+        uint32 groupsJudged;
+        bool consensusKnown;
+        bool accepted;
     }
 
     /// @notice A round opened on the stake frozen at the block before.
@@ -82,7 +95,7 @@ interface IRounds {
     event ScoresCommitted(
         uint256 indexed modelId, uint64 indexed round, address indexed validator, bytes32 commitment
     );
-    /// @notice A validator revealed its scores, in submission order.
+    /// @notice A validator revealed its scores of the submissions that it was dealt, in submission order.
     event ScoresRevealed(
         uint256 indexed modelId,
         uint64 indexed round,
@@ -91,10 +104,13 @@ interface IRounds {
         uint8[] reasons,
         bytes32 report
     );
-    /// @notice The consensus of the revealed scores, and the model weights' mixing weights in 1/65536, in submission order.
-    event ConsensusReached(
-        uint256 indexed modelId, uint64 indexed round, uint64[] consensus, uint32[] weightsQ16
-    );
+    /// @notice The consensus in micro-nats of the submissions from `from` on, in submission order.
+    event ConsensusPage(uint256 indexed modelId, uint64 indexed round, uint32 from, uint64[] consensus);
+    /// @notice The consensus of all `submissions` is known; `total` is its sum in micro-nats. A submission's mixing weight, in
+    /// 1/65536, is its consensus times 65536 / `total`, rounded down (zero where `total` is).
+    event ConsensusReached(uint256 indexed modelId, uint64 indexed round, uint256 total, uint32 submissions);
+    /// @notice Two thirds of a submission's committee called it malformed; its miner was slashed.
+    event DeltaInvalid(uint256 indexed modelId, uint64 indexed round, address indexed miner, uint32 index);
     /// @notice A validator bound itself to a head.
     event HeadCommitted(
         uint256 indexed modelId, uint64 indexed round, address indexed validator, bytes32 commitment
@@ -109,6 +125,20 @@ interface IRounds {
     event RoundFinalized(uint256 indexed modelId, uint64 indexed round, bytes32 head, uint256 attestedStake);
     /// @notice The round ended without effect.
     event RoundVoided(uint256 indexed modelId, uint64 indexed round, uint8 reason);
+    /// @notice Everybody whom the round concerns was paid or slashed; the next one can open.
+    event RoundSettled(uint256 indexed modelId, uint64 indexed round);
+    /// @notice A validator that sat in the round objects to it with its frozen stake, in wei.
+    event RoundChallenged(
+        uint256 indexed modelId, uint64 indexed round, address indexed validator, uint256 stake
+    );
+    /// @notice A validator signed two different heads of one round, and was slashed.
+    event ConflictProven(
+        uint256 indexed modelId, uint64 indexed round, address indexed validator, bytes32 headA, bytes32 headB
+    );
+    /// @notice No round opens before block `until`.
+    event OpeningsPaused(address indexed by, uint64 until);
+    /// @notice Rounds may open again.
+    event OpeningsResumed(address indexed by);
     /// @notice A validator took no full part; `missed` is how many times in a row.
     event ValidatorMissed(
         uint256 indexed modelId, uint64 indexed round, address indexed validator, uint32 missed
@@ -144,12 +174,28 @@ interface IRounds {
     error BadScore(uint256 index);
     /// @notice A round needs at least one miner and one validator, staked in an earlier block.
     error NotEnoughMembers(uint256 miners, uint256 validators);
-    /// @notice A value can't be read yet.
-    error TooEarly();
+    /// @notice No round opens before block `until`.
+    error Paused(uint64 until);
+    /// @notice A pause of no blocks, or of more than `limit`.
+    error BadPause(uint64 blocks, uint64 limit);
+    /// @notice The last pause was too short a while ago; the next may start at block `from`.
+    error PauseTooSoon(uint64 from);
+    /// @notice The round did not end FINAL, or is not settled yet.
+    error NotFinal(uint64 round);
+    /// @notice The round's rewards have vested, at block `unlockBlock`, or were voided before.
+    error TooLate(uint64 unlockBlock);
+    /// @notice The caller objected before.
+    error AlreadyChallenged();
+    /// @notice The same head twice is no conflict.
+    error NoConflict();
+    /// @notice The validator did not sign this head.
+    error BadSignature(bytes32 head);
+    /// @notice This validator's conflict in this round was proven before.
+    error AlreadyProven();
 
-    /// @notice Moves a round on. Opens it where it is the model's next and none is live; records what is due (seeds,
-    /// consensus); settles it where it has ended. With nothing due, or where somebody was quicker, it does nothing: a tick
-    /// meant for one round never touches another.
+    /// @notice Moves a round on. Opens it where it is the model's next and the last is settled; records what is due (seeds, seats,
+    /// a page of the consensus); settles a page of it where it has ended. With nothing due, or where somebody was quicker, it does
+    /// nothing: a tick meant for one round never touches another.
     function tick(uint256 modelId, uint64 round) external;
 
     /// @notice Binds the caller to a delta, in TRAIN or COMMIT:
@@ -163,7 +209,8 @@ interface IRounds {
     /// `keccak256(abi.encode(chainid, this, modelId, round, sender, scores, reasons, report, salt))`.
     function commitScores(uint256 modelId, uint64 round, bytes32 commitment) external;
 
-    /// @notice Reveals the caller's scores in micro-nats, in submission order, in SCORE_REVEAL. `report` is a manifest's digest.
+    /// @notice Reveals the caller's scores in micro-nats, in SCORE_REVEAL: one for each submission that it was dealt (see
+    /// `dealt`), in submission order. `report` is a manifest's digest.
     function revealScores(
         uint256 modelId,
         uint64 round,
@@ -180,6 +227,32 @@ interface IRounds {
     /// @notice Attests the next head, in ATTEST_REVEAL.
     function revealHead(uint256 modelId, uint64 round, bytes32 head, bytes32 salt) external;
 
+    /// @notice Objects to a round's outcome while its rewards vest, with the stake that the caller had in it. At two thirds of the
+    /// round's frozen stake its rewards are voided.
+    function challenge(uint256 modelId, uint64 round) external;
+
+    /// @notice Slashes a validator that signed two different heads of a round that it sat in, once a round. The signatures are
+    /// EIP-712 (domain "StrataRounds", "1") over `HeadStatement(uint256 model,uint64 round,bytes32 head)`. The caller gets nothing.
+    function proveConflict(
+        uint256 modelId,
+        uint64 round,
+        address validator,
+        bytes32 headA,
+        bytes calldata sigA,
+        bytes32 headB,
+        bytes calldata sigB
+    ) external;
+
+    /// @notice Refuses openings for so many blocks, at most 50,400. Only the guardian, and not before as many blocks have passed
+    /// since the end of the last pause as that lasted. Live rounds, exits and claims go on.
+    function pause(uint64 blocks) external;
+
+    /// @notice Ends a pause. Only the administrator.
+    function unpause() external;
+
+    /// @notice The first block at which rounds may open.
+    function pausedUntil() external view returns (uint64);
+
     /// @notice The model's last round, live or ended; 0 where there was none.
     function current(uint256 modelId) external view returns (uint64 round);
 
@@ -192,19 +265,56 @@ interface IRounds {
         view
         returns (uint8 phase, uint64 phaseEnd, uint8 voidReason);
 
-    /// @notice The revealed deltas in submission order. Consensus and weights are filled from the end of SCORE_REVEAL on.
+    /// @notice The revealed deltas in submission order. Consensus and weights are filled from the end of SCORE_REVEAL on, whether or
+    /// not the pages of the consensus were taken.
     function submissions(uint256 modelId, uint64 round) external view returns (Submission[] memory);
 
-    /// @notice The miners frozen at the round's opening, ascending.
+    /// @notice Present miners that had stake that counted when the round opened, ascending.
     function miners(uint256 modelId, uint64 round) external view returns (address[] memory);
 
-    /// @notice The validators frozen at the round's opening, ascending, with their stake in wei.
+    /// @notice The miners that committed to a delta, in the order of their commitments.
+    function committers(uint256 modelId, uint64 round) external view returns (address[] memory);
+
+    /// @notice The validators that sit in the round, in the order of their slots, with their stake in wei at its opening.
     function validators(uint256 modelId, uint64 round)
         external
         view
         returns (address[] memory accounts, uint256[] memory stakes);
 
-    /// @notice A validator's revealed scores; empty where it revealed none.
+    /// @notice The submissions that a validator is to score, ascending; none before the evaluation's seed is recorded where
+    /// committees are drawn.
+    function dealt(uint256 modelId, uint64 round, address validator) external view returns (uint32[] memory);
+
+    /// @notice The committee of a group of 8 submissions in the order of slots, with weights: stakes in wei, or how many times each
+    /// was drawn. Empty before the evaluation's seed is recorded where committees are drawn.
+    function committeeOf(uint256 modelId, uint64 round, uint256 group)
+        external
+        view
+        returns (address[] memory who, uint256[] memory weights);
+
+    /// @notice How a validator's scores met the consensus: agreement in millionths, and the sum of its bonds times the consensus.
+    /// Changes until the consensus is known.
+    function judgementOf(uint256 modelId, uint64 round, address validator)
+        external
+        view
+        returns (uint256 agreement, uint256 bondSum);
+
+    /// @notice Bonds of the model's validators with a miner, by slot, in 1/65535, as written after `lastRound`.
+    function bondsOf(uint256 modelId, address miner)
+        external
+        view
+        returns (uint16[64] memory lanes, uint64 lastRound);
+
+    /// @notice Who sat in a slot at the last round that had seats, and since which round.
+    function seatOf(uint256 modelId, uint256 slot) external view returns (address account, uint64 sinceRound);
+
+    /// @notice Stake in wei that has objected to a round.
+    function challengedStake(uint256 modelId, uint64 round) external view returns (uint256);
+
+    /// @notice What a validator signs to state a head off chain.
+    function headStatementHash(uint256 modelId, uint64 round, bytes32 head) external view returns (bytes32);
+
+    /// @notice A validator's revealed scores, of the submissions that it was dealt; empty where it revealed none.
     function scoresOf(uint256 modelId, uint64 round, address validator)
         external
         view
