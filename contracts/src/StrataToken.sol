@@ -16,6 +16,12 @@ contract StrataToken is IStrataToken, ERC20Permit, ERC20Capped, Wired {
     /// @inheritdoc IStrataToken
     address public minter;
 
+    /// @dev Lets the minter through.
+    modifier onlyMinter() {
+        if (msg.sender != minter) revert NotMinter(msg.sender);
+        _;
+    }
+
     constructor(address treasury) ERC20("Strata", "STRATA") ERC20Permit("Strata") ERC20Capped(CAP) {
         _mint(treasury, GENESIS);
     }
@@ -26,9 +32,13 @@ contract StrataToken is IStrataToken, ERC20Permit, ERC20Capped, Wired {
     }
 
     /// @inheritdoc IStrataToken
-    function mint(address account, uint256 amount) external {
-        if (msg.sender != minter) revert NotMinter(msg.sender);
+    function mint(address account, uint256 amount) external onlyMinter {
         _mint(account, amount);
+    }
+
+    /// @inheritdoc IStrataToken
+    function burn(uint256 amount) external onlyMinter {
+        _burn(msg.sender, amount);
     }
 
     /// @inheritdoc IStrataToken
