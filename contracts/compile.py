@@ -1,6 +1,8 @@
 """Compile the contracts: ``python -m contracts.compile [--check]``.
 
-Writes one artifact per contract in ``contracts/artifacts``. They are committed, so running Strata needs no compiler.
+Writes one artifact per contract in ``contracts/artifacts``, and one per library that a contract links to (a library
+whose functions are all internal is part of its callers instead). They are committed, so running
+Strata needs no compiler.
 A native ``solc`` of the right version on PATH is used where there is one, else the JavaScript build from
 ``node_modules`` behind ``solc.cjs``; both give the same bytes.
 """
@@ -18,7 +20,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from contracts.artifact import ARTIFACTS, CONTRACTS, read_artifact
+from contracts.artifact import ARTIFACTS, CONTRACTS, LIBRARIES, Artifact, order_libraries, parse_artifact, read_artifact
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ROOT / "contracts" / "src"
@@ -31,6 +33,7 @@ SETTINGS: dict[str, Any] = {
     "metadata": {"bytecodeHash": "none", "appendCBOR": False},
 }
 _IMPORT = re.compile(r'^import\s[^;]*?"([^"]+)";', re.MULTILINE)
+_LIBRARY = re.compile(r"^library\s+(\w+)", re.MULTILINE)
 
 
 class CompileFailed(RuntimeError):
@@ -90,32 +93,63 @@ def find_solc() -> Path:
 
 
 def compile_sources(entries: dict[str, str], root: Path = ROOT) -> dict[str, dict[str, Any]]:
-    """Compile ``{contract name: source name}``; returns an artifact, ready for JSON, per contract name."""
+    """Compile ``{contract name: source name}``; returns an artifact, ready for JSON, per contract name.
+
+    The libraries that they link to are compiled with them, and are in the answer.
+    """
     from solcx import compile_standard
     from solcx.exceptions import SolcError
 
     sources = read_closure(entries.values(), root)
+    wanted = {**_own_libraries(sources), **entries}
     request = {
         "language": "Solidity",
         "sources": {name: {"content": text} for name, text in sources.items()},
-        "settings": {**SETTINGS, "outputSelection": _selection(entries)},
+        "settings": {**SETTINGS, "outputSelection": _selection(wanted)},
     }
     try:
         answer = compile_standard(request, solc_binary=find_solc())
     except SolcError as error:
         raise CompileFailed(error.message) from error
-    return {
+    made = {
         contract: _artifact(contract, entry, answer["contracts"][entry][contract], root)
-        for contract, entry in sorted(entries.items())
+        for contract, entry in sorted(wanted.items())
+    }
+    linked = order_libraries(_reached_from(made, entries))
+    return {name: artifact for name, artifact in made.items() if name in entries or name in linked}
+
+
+def _own_libraries(sources: dict[str, str]) -> dict[str, str]:
+    """Libraries declared in our own sources: name -> source name."""
+    return {
+        library: name
+        for name, text in sources.items()
+        if not name.startswith("@")
+        for library in _LIBRARY.findall(text)
     }
 
 
+def _reached_from(made: dict[str, dict[str, Any]], entries: Iterable[str]) -> list[Artifact]:
+    """The entries' artifacts with those of every library that they link to, whatever else was compiled."""
+    waiting, reached = list(entries), {}
+    while waiting:
+        name = waiting.pop()
+        if name not in reached:
+            reached[name] = parse_artifact(made[name])
+            waiting.extend(reached[name].links)
+    return [reached[name] for name in sorted(reached)]
+
+
 def _selection(entries: dict[str, str]) -> dict[str, Any]:
-    wanted = ["abi", "evm.bytecode.object", "evm.deployedBytecode.object"]
-    return {entry: {contract: wanted} for contract, entry in entries.items()}
+    wanted = ["abi", "evm.bytecode.object", "evm.bytecode.linkReferences", "evm.deployedBytecode.object"]
+    selection: dict[str, Any] = {}
+    for contract, entry in entries.items():
+        selection.setdefault(entry, {})[contract] = wanted
+    return selection
 
 
 def _artifact(contract: str, entry: str, output: dict[str, Any], root: Path) -> dict[str, Any]:
+    references = output["evm"]["bytecode"].get("linkReferences", {})
     return {
         "contractName": contract,
         "sourceName": entry,
@@ -123,13 +157,22 @@ def _artifact(contract: str, entry: str, output: dict[str, Any], root: Path) -> 
         "compiler": {"version": SOLC_VERSION, "settings": SETTINGS},
         "deployedBytes": len(output["evm"]["deployedBytecode"]["object"]) // 2,
         "bytecode": "0x" + output["evm"]["bytecode"]["object"],
+        "linkReferences": {
+            library: [place["start"] for place in places]
+            for libraries in references.values()
+            for library, places in sorted(libraries.items())
+        },
         "abi": output["abi"],
     }
 
 
 def protocol_entries() -> dict[str, str]:
-    """The protocol's contracts: name -> source name."""
-    return {name: f"contracts/src/{name}.sol" for name in CONTRACTS}
+    """The protocol's contracts and the libraries that they link to: name -> source name."""
+    found = {path.stem: path.relative_to(ROOT).as_posix() for path in sorted(SOURCES.rglob("*.sol"))}
+    missing = [name for name in (*LIBRARIES, *CONTRACTS) if name not in found]
+    if missing:
+        raise CompileFailed(f"no {', '.join(name + '.sol' for name in missing)} below {SOURCES}")
+    return {name: found[name] for name in (*LIBRARIES, *CONTRACTS)}
 
 
 def write_artifacts(artifacts: dict[str, dict[str, Any]], folder: Path = ARTIFACTS) -> None:
@@ -159,19 +202,28 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m contracts.compile", description="Compile the contracts.")
     parser.add_argument("--check", action="store_true", help="write nothing; fail where artifacts don't match sources")
     options = parser.parse_args(arguments)
-    if options.check:
-        old = stale(protocol_entries())
-        print(f"stale artifacts: {', '.join(old)}; run `python -m contracts.compile`" if old else "artifacts match")
-        return 1 if old else 0
     try:
-        artifacts = compile_sources(protocol_entries())
+        if options.check:
+            old = stale(protocol_entries())
+            print(f"stale artifacts: {', '.join(old)}; run `python -m contracts.compile`" if old else "artifacts match")
+            return 1 if old else 0
+        artifacts = compile_sources({name: entry for name, entry in protocol_entries().items() if name in CONTRACTS})
     except CompileFailed as error:
         print(error, file=sys.stderr)
         return 1
     write_artifacts(artifacts)
     for name, artifact in artifacts.items():
         print(f"{name}: {artifact['deployedBytes']} bytes")
-    return 0
+    return _compare_libraries(artifacts)
+
+
+def _compare_libraries(artifacts: dict[str, dict[str, Any]]) -> int:
+    """0 where ``LIBRARIES`` says what the contracts link to; else tells what it should say, and 1."""
+    needed = order_libraries(_reached_from(artifacts, CONTRACTS))
+    if needed == LIBRARIES:
+        return 0
+    print(f"set LIBRARIES in contracts/artifact.py to {needed!r}", file=sys.stderr)
+    return 1
 
 
 if __name__ == "__main__":
