@@ -3,19 +3,22 @@ pragma solidity ^0.8.28;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
+import {Multicall} from "@openzeppelin/contracts/utils/Multicall.sol";
 import {ReentrancyGuard} from "@openzeppelin/contracts/utils/ReentrancyGuard.sol";
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {IInferenceChannels} from "./interfaces/IInferenceChannels.sol";
 import {IModelRegistry} from "./interfaces/IModelRegistry.sol";
 import {IRewards} from "./interfaces/IRewards.sol";
+import {Permitting} from "./libraries/Permitting.sol";
 
 /// @title Payment channels for inference
 /// @dev Described in `IInferenceChannels`.
-contract InferenceChannels is IInferenceChannels, EIP712, ReentrancyGuard {
+contract InferenceChannels is IInferenceChannels, EIP712, Multicall, Permitting, ReentrancyGuard {
     using SafeERC20 for IERC20;
 
     bytes32 private constant VOUCHER_TYPE = keccak256("Voucher(bytes32 channel,uint256 model,uint256 cumulative)");
+    uint64 private constant MAX_DELAY = 10_000_000;
 
     IERC20 private immutable _token;
     IModelRegistry private immutable _models;
@@ -33,7 +36,9 @@ contract InferenceChannels is IInferenceChannels, EIP712, ReentrancyGuard {
 
     constructor(IERC20 token, IModelRegistry models, IRewards rewards, uint64 closeDelay_)
         EIP712("StrataInferenceChannels", "1")
+        Permitting(address(token))
     {
+        if (closeDelay_ == 0 || closeDelay_ > MAX_DELAY) revert BadDelay(closeDelay_);
         _token = token;
         _models = models;
         _rewards = rewards;

@@ -1,16 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
+import {AccessManaged} from "@openzeppelin/contracts/access/manager/AccessManaged.sol";
 import {IModelRegistry} from "./interfaces/IModelRegistry.sol";
 import {Wired} from "./libraries/Wired.sol";
 
 /// @title The tree of models
 /// @dev Described in `IModelRegistry`.
-contract ModelRegistry is IModelRegistry, Wired {
+contract ModelRegistry is IModelRegistry, AccessManaged, Wired {
+    uint8 private constant MINER = 1;
+    uint8 private constant VALIDATOR = 2;
     uint8 private constant USER = 4;
     uint256 private constant MAX_NAME = 64;
+    uint256 private constant PHASES = 7;
     uint32 private constant MIN_BLOCKS = 2;
     uint32 private constant MAX_BLOCKS = 100_000;
+    uint256 private constant MIN_COMMITTEE = 3;
+    uint256 private constant MAX_COMMITTEE = 64;
+    uint256 private constant MIN_KAPPA = 5000;
+    uint256 private constant MAX_KAPPA = 6667;
+    uint256 private constant MIN_QUORUM = 6667;
+    uint256 private constant MAX_QUORUM = 9000;
+    uint256 private constant BPS = 10_000;
+    uint256 private constant MAX_MIN_STAKE = 1e24;
+
+    /// @inheritdoc IModelRegistry
+    uint64 public immutable maxRoundBlocks;
+    /// @inheritdoc IModelRegistry
+    uint256 public immutable minMinerStake;
+    /// @inheritdoc IModelRegistry
+    uint256 public immutable minValidatorStake;
 
     address private _rounds;
     uint256 private _count;
@@ -21,6 +40,17 @@ contract ModelRegistry is IModelRegistry, Wired {
     modifier known(uint256 id) {
         if (id == 0 || id > _count) revert UnknownModel(id);
         _;
+    }
+
+    constructor(address authority, uint64 maxRoundBlocks_, uint256 minMinerStake_, uint256 minValidatorStake_)
+        AccessManaged(_nonZero(authority))
+    {
+        if (maxRoundBlocks_ < PHASES * MIN_BLOCKS) revert RoundTooLong(PHASES * MIN_BLOCKS, maxRoundBlocks_);
+        _checkRange(minMinerStake_, 1, MAX_MIN_STAKE);
+        _checkRange(minValidatorStake_, 1, MAX_MIN_STAKE);
+        maxRoundBlocks = maxRoundBlocks_;
+        minMinerStake = minMinerStake_;
+        minValidatorStake = minValidatorStake_;
     }
 
     /// @inheritdoc IModelRegistry
@@ -50,6 +80,14 @@ contract ModelRegistry is IModelRegistry, Wired {
         _policies[id] = policy;
         _models[id] = Model(parentId, level, name, field, genesis, genesis, 0, msg.sender);
         emit ModelRegistered(id, parentId, level, name, field, genesis, msg.sender);
+        emit PolicySet(id, policy);
+    }
+
+    /// @inheritdoc IModelRegistry
+    function setPolicy(uint256 id, Policy calldata policy) external restricted known(id) {
+        _checkPolicy(policy);
+        _policies[id] = policy;
+        emit PolicySet(id, policy);
     }
 
     /// @inheritdoc IModelRegistry
@@ -69,6 +107,13 @@ contract ModelRegistry is IModelRegistry, Wired {
     /// @inheritdoc IModelRegistry
     function policyOf(uint256 id) external view known(id) returns (Policy memory) {
         return _policies[id];
+    }
+
+    /// @inheritdoc IModelRegistry
+    function minStakeOf(uint256 id, uint8 role) external view known(id) returns (uint256) {
+        if (role == MINER) return _policies[id].minMinerStake;
+        if (role == VALIDATOR) return _policies[id].minValidatorStake;
+        revert BadRole(role);
     }
 
     /// @inheritdoc IModelRegistry
@@ -106,17 +151,25 @@ contract ModelRegistry is IModelRegistry, Wired {
         if (level <= _models[parentId].level) revert BadLevel(level);
     }
 
-    function _checkPolicy(Policy calldata p) private pure {
-        _checkBlocks(p.trainBlocks);
-        _checkBlocks(p.commitBlocks);
-        _checkBlocks(p.revealBlocks);
-        _checkBlocks(p.scoreBlocks);
-        _checkBlocks(p.scoreRevealBlocks);
-        _checkBlocks(p.attestBlocks);
-        _checkBlocks(p.attestRevealBlocks);
+    function _checkPolicy(Policy calldata p) private view {
+        uint256 blocks = uint256(_checked(p.trainBlocks)) + _checked(p.commitBlocks) + _checked(p.revealBlocks)
+            + _checked(p.scoreBlocks) + _checked(p.scoreRevealBlocks) + _checked(p.attestBlocks)
+            + _checked(p.attestRevealBlocks);
+        if (blocks > maxRoundBlocks) revert RoundTooLong(blocks, maxRoundBlocks);
+        _checkRange(p.committee, MIN_COMMITTEE, MAX_COMMITTEE);
+        _checkRange(p.kappaBps, MIN_KAPPA, MAX_KAPPA);
+        _checkRange(p.quorumBps, MIN_QUORUM, MAX_QUORUM);
+        _checkRange(p.emissionBps, 0, BPS);
+        _checkRange(p.minMinerStake, minMinerStake, MAX_MIN_STAKE);
+        _checkRange(p.minValidatorStake, minValidatorStake, MAX_MIN_STAKE);
     }
 
-    function _checkBlocks(uint32 blocks) private pure {
+    function _checked(uint32 blocks) private pure returns (uint32) {
         if (blocks < MIN_BLOCKS || blocks > MAX_BLOCKS) revert BadPolicy(blocks);
+        return blocks;
+    }
+
+    function _checkRange(uint256 value, uint256 least, uint256 most) private pure {
+        if (value < least || value > most) revert BadThreshold(value);
     }
 }

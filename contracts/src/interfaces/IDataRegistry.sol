@@ -79,7 +79,7 @@ interface IDataRegistry {
     error BadDataset();
     /// @notice A value over 10,000 basis points.
     error BadValue(uint16 value);
-    /// @notice The deposit would be over 1,000 tokens, or a ballot's length is zero or over a million blocks.
+    /// @notice The deposit would be over 1,000 tokens, a ballot's length zero or over a million blocks, or the treasury nobody.
     error BadSetting(uint256 value);
     /// @notice The dataset is not in the state that the call needs.
     error WrongStatus(uint8 actual);
@@ -89,8 +89,8 @@ interface IDataRegistry {
     error AlreadyVoted(address account);
     /// @notice The ballot has as many votes as it can hold.
     error TooManyVotes();
-    /// @notice The dataset can't be withdrawn before its first ballot ends.
-    error BallotRunning(uint64 endBlock);
+    /// @notice A pending dataset can't be withdrawn before block `until`: validators have their first say.
+    error StillJudged(uint256 until);
     /// @notice Only the dataset's owner may do this.
     error NotOwner(address account);
     /// @notice No deposit is held that the owner may have back.
@@ -115,7 +115,8 @@ interface IDataRegistry {
     /// @notice Votes on a pending or accepted dataset: accept it at `valueBps`, or reject it. The first vote opens a ballot.
     function vote(uint256 id, bool accept, uint16 valueBps) external;
 
-    /// @notice Takes the caller's dataset out of future rounds.
+    /// @notice Takes the caller's dataset out of future rounds. A pending one waits until `ballotBlocks` after its registration and
+    /// the end of its first ballot, so that nobody can take back the deposit of text that is being refused.
     function withdraw(uint256 id) external;
 
     /// @notice Pays the caller the deposit of its dataset that was accepted, or withdrawn while it was pending.
@@ -141,6 +142,10 @@ interface IDataRegistry {
 
     /// @notice What it is worth by the validators' vote, 0 to 10,000 basis points; 0 before it is accepted.
     function valueOf(uint256 id) external view returns (uint16);
+
+    /// @notice What it was worth at the end of a block. Rounds pay by the block before they opened, so that no vote in between
+    /// changes a sum that is half paid.
+    function valueAt(uint256 id, uint256 blockNumber) external view returns (uint16);
 
     /// @notice Whether the validator voted in the ballot that is open.
     function hasVoted(uint256 id, address validator) external view returns (bool);
