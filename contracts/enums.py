@@ -75,3 +75,5 @@ class RewardKind(IntEnum):
     DIVIDEND = 3
     SERVER = 4
     TREASURY = 5
+    ARCHIVE = 6
+    DELEGATION = 7
