@@ -6,80 +6,40 @@ import {ReentrancyGuard} from "@openzeppelin/contracts/utils/ReentrancyGuard.sol
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {IModelRegistry} from "./interfaces/IModelRegistry.sol";
 import {IRewards} from "./interfaces/IRewards.sol";
+import {IStaking} from "./interfaces/IStaking.sol";
 import {IStrataToken} from "./interfaces/IStrataToken.sol";
 import {Splitting} from "./libraries/Splitting.sol";
-import {Wired} from "./libraries/Wired.sol";
+import {Dividends} from "./rewards/Dividends.sol";
+import {Account, Book, Budget, Page, Record, Settlement} from "./rewards/RewardTypes.sol";
+import {RewardsBase} from "./rewards/RewardsBase.sol";
+import {RewardsViews} from "./rewards/RewardsViews.sol";
+import {Vesting} from "./rewards/Vesting.sol";
 
 /// @title Emission, shares, dividends and fees
-/// @dev Described in `IRewards`.
-contract Rewards is IRewards, ReentrancyGuard, Wired {
+/// @dev Described in `IRewards`. No page can fail for lack of tokens: what a round may mint is reserved when it begins.
+contract Rewards is RewardsViews, ReentrancyGuard {
     using SafeERC20 for IStrataToken;
-
-    /// @dev A reward and the block from which it can be claimed.
-    struct Vested {
-        uint192 amount;
-        uint64 unlockBlock;
-    }
-
-    /// @dev An account's rewards in the order in which they unlock; those before `next` were paid.
-    struct Account {
-        uint256 next;
-        Vested[] queue;
-    }
-
-    /// @dev A model's shares, and the dividends that one share ever got (times 1e36).
-    struct Book {
-        uint256 totalShares;
-        uint256 perShare;
-        mapping(address account => uint256) shares;
-        mapping(address account => uint256) paidPerShare;
-        mapping(address account => uint256) accrued;
-    }
-
-    uint8 private constant KIND_MINER = 0;
-    uint8 private constant KIND_VALIDATOR = 1;
-    uint8 private constant KIND_DATA = 2;
-    uint8 private constant KIND_SERVER = 4;
-    uint256 private constant SCALE = 1e36;
-    uint256 private constant MAX_CLAIM = 128;
-
-    uint16 private constant EMISSION_MINERS = 5000;
-    uint16 private constant EMISSION_VALIDATORS = 2000;
-    uint16 private constant EMISSION_DATA = 1500;
-    uint16 private constant EMISSION_PARENT = 500;
-    uint16 private constant EMISSION_TREASURY = 1000;
-    uint16 private constant FEE_SERVER = 6000;
-    uint16 private constant FEE_MODEL = 2500;
-    uint16 private constant FEE_PARENT = 1000;
-    uint16 private constant FEE_TREASURY = 500;
-    uint16 private constant PARENT_ON = 2000;
-    uint16 private constant SHARES_MINERS = 8000;
-    uint16 private constant SHARES_DATA = 2000;
-
-    IStrataToken private immutable _token;
-    IModelRegistry private immutable _models;
-    /// @inheritdoc IRewards
-    address public immutable treasury;
-    /// @inheritdoc IRewards
-    uint64 public immutable vestingBlocks;
+    using SafeCast for uint256;
+    using Dividends for Book;
+    using Vesting for Account;
 
     address private _rounds;
     address private _channels;
-    /// @inheritdoc IRewards
-    uint256 public settledRounds;
-    /// @inheritdoc IRewards
-    uint256 public owed;
-    /// @inheritdoc IRewards
-    mapping(uint256 modelId => uint256) public carry;
-    mapping(address account => Account) private _accounts;
-    mapping(uint256 modelId => Book) private _books;
 
-    constructor(IStrataToken token, IModelRegistry models, address treasury_, uint64 vestingBlocks_) {
-        _token = token;
-        _models = models;
-        treasury = _nonZero(treasury_);
-        vestingBlocks = vestingBlocks_;
+    /// @dev Lets `Rounds` through.
+    modifier onlyRounds() {
+        if (msg.sender != _rounds) revert NotRounds(msg.sender);
+        _;
     }
+
+    constructor(
+        IStrataToken token,
+        IModelRegistry models,
+        IStaking staking,
+        address treasury_,
+        uint64 vestingBlocks_,
+        address authority_
+    ) RewardsBase(token, models, staking, treasury_, vestingBlocks_, authority_) {}
 
     /// @inheritdoc IRewards
     function initialize(address rounds_, address channels_) external wiring {
@@ -88,33 +48,116 @@ contract Rewards is IRewards, ReentrancyGuard, Wired {
     }
 
     /// @inheritdoc IRewards
-    function settle(Settlement calldata s) external nonReentrant {
-        if (msg.sender != _rounds) revert NotRounds(msg.sender);
-        uint256 emission = Splitting.emissionFor(settledRounds++, s.modelStake, s.globalStake);
-        uint256 carried = carry[s.modelId];
-        uint256 total = emission + carried;
-        uint256 pot = s.isVoid ? 0 : total;
-        uint256 left = total - pot;
-        if (pot > _token.mintable()) pot = _token.mintable();
-        uint256 accepted = Splitting.sum(s.minerWeights);
-        uint256 keep = s.isVoid || accepted > 0 ? 0 : Splitting.part(pot, EMISSION_MINERS + EMISSION_DATA);
+    function setArchive(uint256 modelId, address account) external restricted {
+        archiveOf[modelId] = account;
+        emit ArchiveSet(modelId, account);
+    }
 
-        carry[s.modelId] = left + keep;
-        emit EmissionSettled(s.modelId, s.round, emission, carried, pot - keep, left + keep);
-        if (pot > 0) _pay(s, pot, keep, accepted);
-        if (accepted > 0) _mintShares(s, accepted);
+    /// @inheritdoc IRewards
+    function begin(Opening calldata o) external onlyRounds {
+        Settlement storage s = _settlements[o.modelId];
+        Record storage record = _books[o.modelId].rounds[o.round];
+        if (s.isOpen || record.state != Dividends.NONE) revert AlreadyBegun(o.modelId, o.round);
+        uint256 emission = _emissionOf(o);
+        uint256 carried = carry[o.modelId];
+        uint256 pot = o.isVoid ? 0 : Splitting.potOf(emission, carried, _token.mintable() - _reserved);
+
+        if (o.endBlock > settledUntil[o.modelId]) settledUntil[o.modelId] = o.endBlock;
+        record.state = Dividends.SETTLING;
+        if (!o.isVoid) record.unlockBlock = uint48(block.number + vestingBlocks);
+        (s.emission, s.carriedIn) = (emission.toUint128(), carried.toUint128());
+        _fill(s, o, pot);
+        _reserved += uint128(pot);
+        carry[o.modelId] = carried + emission - pot;
+    }
+
+    /// @inheritdoc IRewards
+    function payDelta(
+        uint256 modelId,
+        uint64 round,
+        address miner,
+        uint256 consensus,
+        address[] calldata owners,
+        uint256[] calldata dataWeights
+    ) external onlyRounds {
+        if (owners.length != dataWeights.length) revert LengthMismatch(owners.length, dataWeights.length);
+        (Settlement storage s, Record storage record) = _settling(modelId, round);
+        if (record.isVoided) return;
+        Page memory page = Page(modelId, round, record.unlockBlock, 0, 0);
+        Budget memory budget = _minersBudget(s);
+        _pay(page, budget, miner, KIND_MINER, consensus);
+        (s.minersLeft, s.minerSharesLeft) = (uint96(budget.left), uint80(budget.sharesLeft));
+        if (owners.length > 0) {
+            budget = _dataBudget(s);
+            for (uint256 i; i < owners.length; ++i) {
+                _pay(page, budget, owners[i], KIND_DATA, dataWeights[i]);
+            }
+            (s.dataLeft, s.dataSharesLeft) = (uint96(budget.left), uint80(budget.sharesLeft));
+        }
+        _close(record, page);
+    }
+
+    /// @inheritdoc IRewards
+    function payValidator(uint256 modelId, uint64 round, address validator, uint256 weight) external onlyRounds {
+        (Settlement storage s, Record storage record) = _settling(modelId, round);
+        uint256 budget = Splitting.part(s.pot, s.splits.emissionValidators);
+        uint256 amount = Splitting.share(budget, weight, s.totalValidators, s.validatorsLeft);
+        if (record.isVoided || amount == 0) return;
+        s.validatorsLeft -= uint96(amount);
+        (uint256 own, uint256 delegated,, uint16 commissionBps) = _staking.poolOf(modelId, validator);
+        uint256 others = Splitting.delegatorsPart(amount, own, delegated, commissionBps);
+        Page memory page = Page(modelId, round, record.unlockBlock, 0, 0);
+        _credit(page, validator, KIND_VALIDATOR, amount - others);
+        _credit(page, poolAccountOf(modelId, validator), KIND_DELEGATION, others);
+        _close(record, page);
+    }
+
+    /// @inheritdoc IRewards
+    function finish(uint256 modelId, uint64 round) external onlyRounds {
+        (Settlement storage s, Record storage record) = _settling(modelId, round);
+        s.isOpen = false;
+        record.state = Dividends.SETTLED;
+        uint256 minted;
+        uint256 left = s.pot - record.credited;
+        if (!record.isVoided) {
+            _books[modelId].activate(record);
+            uint256 rest = _payRest(s, record, modelId, round);
+            left -= rest;
+            minted = s.pot - left;
+        }
+        _reserved -= uint128(left);
+        uint256 carried = carry[modelId] + left;
+        carry[modelId] = carried;
+        emit EmissionSettled(modelId, round, s.emission, s.carriedIn, minted, carried);
+    }
+
+    /// @inheritdoc IRewards
+    function voidRound(uint256 modelId, uint64 round) external onlyRounds {
+        Book storage book = _books[modelId];
+        Record storage record = book.rounds[round];
+        if (record.isVoided || block.number >= record.unlockBlock) revert NotVoidable(modelId, round);
+        record.isVoided = true;
+        uint256 amount = record.credited;
+        uint256 dividends = record.state == Dividends.SETTLED ? book.remove(record) : 0;
+        carry[modelId] += amount;
+        _owed -= uint128(amount + dividends);
+        emit RewardsVoided(modelId, round, amount, record.shares);
+        if (amount > 0) _token.burn(amount);
+        _payTreasury(modelId, round, dividends);
     }
 
     /// @inheritdoc IRewards
     function addFee(uint256 modelId, address server, uint256 amount) external nonReentrant {
         if (msg.sender != _channels) revert NotChannels(msg.sender);
-        uint256 serverPart = Splitting.part(amount, FEE_SERVER);
-        uint256 modelPart = Splitting.part(amount, FEE_MODEL);
-        owed += serverPart;
-        _credit(modelId, 0, server, KIND_SERVER, serverPart, uint64(block.number));
+        Splits memory table = splits();
+        uint256 serverPart = Splitting.part(amount, table.feeServer);
+        uint256 modelPart = Splitting.part(amount, table.feeModel);
+        _accounts[server].balance += serverPart.toUint128();
+        if (serverPart > 0) emit RewardCredited(modelId, 0, server, KIND_SERVER, serverPart, uint64(block.number));
         if (!_addDividends(modelId, modelId, 0, modelPart)) modelPart = 0;
-        uint256 parentPart = _payParents(modelId, 0, Splitting.part(amount, FEE_PARENT));
+        uint256 parentPart = _payParents(modelId, 0, Splitting.part(amount, table.feeParent), table.parentOn);
         uint256 treasuryPart = amount - serverPart - modelPart - parentPart;
+        _owed += (amount - treasuryPart).toUint128();
         emit FeeDistributed(modelId, server, amount, serverPart, modelPart, parentPart, treasuryPart);
         _payTreasury(modelId, 0, treasuryPart);
     }
@@ -122,216 +165,100 @@ contract Rewards is IRewards, ReentrancyGuard, Wired {
     /// @inheritdoc IRewards
     function claim(uint256[] calldata modelIds) external nonReentrant returns (uint256 paid) {
         for (uint256 i; i < modelIds.length; ++i) {
-            Book storage book = _books[modelIds[i]];
-            _accrue(book, msg.sender);
-            paid += book.accrued[msg.sender];
-            book.accrued[msg.sender] = 0;
+            paid += _books[modelIds[i]].take(msg.sender);
         }
-        Account storage account = _accounts[msg.sender];
-        uint256 end = _claimEnd(account);
-        for (uint256 i = account.next; i < end; ++i) {
-            paid += account.queue[i].amount;
-            delete account.queue[i];
-        }
-        account.next = end;
+        paid += _accounts[msg.sender].take(_books);
         if (paid == 0) return 0;
-        owed -= paid;
+        _owed -= paid.toUint128();
         emit Claimed(msg.sender, paid);
         _token.safeTransfer(msg.sender, paid);
     }
 
     /// @inheritdoc IRewards
-    function claimable(address account, uint256[] calldata modelIds) external view returns (uint256 amount) {
-        for (uint256 i; i < modelIds.length; ++i) {
-            if (_seenBefore(modelIds, i)) continue;
-            Book storage book = _books[modelIds[i]];
-            amount += book.accrued[account] + _due(book, account);
-        }
-        Account storage rewards = _accounts[account];
-        uint256 end = _claimEnd(rewards);
-        for (uint256 i = rewards.next; i < end; ++i) {
-            amount += rewards.queue[i].amount;
-        }
+    function claimPool(uint256 modelId, address validator) external nonReentrant returns (uint256 paid) {
+        if (msg.sender != address(_staking)) revert NotStaking(msg.sender);
+        paid = _accounts[poolAccountOf(modelId, validator)].take(_books);
+        if (paid == 0) return 0;
+        _owed -= paid.toUint128();
+        emit PoolClaimed(modelId, validator, paid);
+        _token.safeTransfer(msg.sender, paid);
     }
 
-    /// @inheritdoc IRewards
-    function vesting(address account) external view returns (uint256 locked) {
-        Account storage rewards = _accounts[account];
-        for (uint256 i = rewards.queue.length; i > rewards.next; --i) {
-            Vested storage entry = rewards.queue[i - 1];
-            if (entry.unlockBlock > block.number) locked += entry.amount;
-        }
+    /// @dev Blocks that the model's rounds before were paid for don't count again.
+    function _emissionOf(Opening calldata o) private view returns (uint256) {
+        uint64 from = settledUntil[o.modelId];
+        if (o.openBlock > from) from = o.openBlock;
+        if (o.isEmpty || o.endBlock <= from) return 0;
+        uint256 perBlock = _emissionPerBlock(o.openBlock);
+        uint16 bps = _models.policyOf(o.modelId).emissionBps;
+        return Splitting.emissionOf(perBlock, o.endBlock - from, o.modelStake, o.globalStake, bps);
     }
 
-    /// @inheritdoc IRewards
-    function sharesOf(uint256 modelId, address account) external view returns (uint256) {
-        return _books[modelId].shares[account];
+    /// @dev What the pages of a round may credit; nothing to miners and data where no delta was accepted.
+    function _fill(Settlement storage s, Opening calldata o, uint256 pot) private {
+        Splits memory table = splits();
+        bool accepted = o.accepted && !o.isVoid;
+        uint256 shares = accepted ? Splitting.sharesAt(o.round) : 0;
+        uint256 shared = accepted ? pot : 0;
+        (s.round, s.isOpen, s.pot) = (o.round, true, pot.toUint96());
+        s.totalConsensus = o.totalConsensus.toUint48();
+        s.totalData = o.totalData.toUint128();
+        s.totalValidators = o.totalValidators.toUint128();
+        s.minersLeft = uint96(Splitting.part(shared, table.emissionMiners));
+        s.validatorsLeft = uint96(Splitting.part(pot, table.emissionValidators));
+        s.dataLeft = uint96(Splitting.part(shared, table.emissionData));
+        s.minerSharesLeft = uint80(Splitting.part(shares, table.sharesMiners));
+        s.dataSharesLeft = uint80(Splitting.part(shares, table.sharesData));
+        s.splits = table;
     }
 
-    /// @inheritdoc IRewards
-    function totalShares(uint256 modelId) external view returns (uint256) {
-        return _books[modelId].totalShares;
-    }
-
-    /// @inheritdoc IRewards
-    function emissionAt(uint256 settledRounds_) external pure returns (uint256) {
-        return Splitting.emissionAt(settledRounds_);
-    }
-
-    /// @inheritdoc IRewards
-    function sharesAt(uint64 round) external pure returns (uint256) {
-        return Splitting.sharesAt(round);
-    }
-
-    /// @inheritdoc IRewards
-    function splits() external pure returns (Splits memory) {
-        return Splits(
-            EMISSION_MINERS,
-            EMISSION_VALIDATORS,
-            EMISSION_DATA,
-            EMISSION_PARENT,
-            EMISSION_TREASURY,
-            FEE_SERVER,
-            FEE_MODEL,
-            FEE_PARENT,
-            FEE_TREASURY,
-            PARENT_ON,
-            SHARES_MINERS,
-            SHARES_DATA
-        );
-    }
-
-    /// @dev Mints a settled round's pot, less what is kept for later, and credits everybody. The treasury gets what is left.
-    function _pay(Settlement calldata s, uint256 pot, uint256 keep, uint256 accepted) private {
-        uint64 unlock = uint64(block.number) + vestingBlocks;
-        uint256 minted = pot - keep;
-        uint256 paid = _creditAll(
-            s, KIND_VALIDATOR, s.validators, s.validatorWeights, Splitting.part(pot, EMISSION_VALIDATORS), unlock
-        );
-        if (accepted > 0) {
-            paid += _creditAll(s, KIND_MINER, s.miners, s.minerWeights, Splitting.part(pot, EMISSION_MINERS), unlock);
-            paid +=
-                _creditAll(s, KIND_DATA, s.contributors, s.dataWeights, Splitting.part(pot, EMISSION_DATA), unlock);
-        }
-        owed += paid;
-        paid += _payParents(s.modelId, s.round, Splitting.part(pot, EMISSION_PARENT));
-        _token.mint(address(this), minted);
-        _payTreasury(s.modelId, s.round, minted - paid);
-    }
-
-    /// @dev Divides `amount` by weights; returns what was credited.
-    function _creditAll(
-        Settlement calldata s,
-        uint8 kind,
-        address[] calldata accounts,
-        uint256[] calldata weights,
-        uint256 amount,
-        uint64 unlock
-    ) private returns (uint256 paid) {
-        uint256 total = Splitting.sum(weights);
-        if (total == 0) return 0;
-        for (uint256 i; i < accounts.length; ++i) {
-            uint256 share = (amount * weights[i]) / total;
-            paid += share;
-            _credit(s.modelId, s.round, accounts[i], kind, share, unlock);
-        }
-    }
-
-    function _credit(uint256 modelId, uint64 round, address account, uint8 kind, uint256 amount, uint64 unlock)
+    /// @dev The model's open settlement, and the record of its round.
+    function _settling(uint256 modelId, uint64 round)
         private
+        view
+        returns (Settlement storage s, Record storage record)
     {
-        if (amount == 0) return;
-        Vested[] storage queue = _accounts[account].queue;
-        uint256 length = queue.length;
-        if (length > _accounts[account].next && queue[length - 1].unlockBlock >= unlock) {
-            queue[length - 1].amount += SafeCast.toUint192(amount);
-            unlock = queue[length - 1].unlockBlock;
-        } else {
-            queue.push(Vested(SafeCast.toUint192(amount), unlock));
-        }
-        emit RewardCredited(modelId, round, account, kind, amount, unlock);
+        s = _settlements[modelId];
+        record = _books[modelId].rounds[round];
+        if (!s.isOpen || s.round != round) revert NotSettling(modelId, round);
     }
 
-    /// @dev Passes `amount` up the tree: each parent keeps its part for its shareholders and hands the rest on. Returns what
-    /// found a payee.
-    function _payParents(uint256 modelId, uint64 round, uint256 amount) private returns (uint256 paid) {
-        uint256 parent = _models.parentOf(modelId);
-        while (parent != 0 && amount > 0) {
-            uint256 next = _models.parentOf(parent);
-            uint256 on = next == 0 ? 0 : Splitting.part(amount, PARENT_ON);
-            if (_addDividends(parent, modelId, round, amount - on)) paid += amount - on;
-            (parent, amount) = (next, on);
-        }
+    function _minersBudget(Settlement storage s) private view returns (Budget memory) {
+        return Budget({
+            amount: Splitting.part(s.pot, s.splits.emissionMiners),
+            left: s.minersLeft,
+            shares: Splitting.part(Splitting.sharesAt(s.round), s.splits.sharesMiners),
+            sharesLeft: s.minerSharesLeft,
+            total: s.totalConsensus
+        });
     }
 
-    /// @dev False where nobody holds shares.
-    function _addDividends(uint256 modelId, uint256 fromModelId, uint64 round, uint256 amount)
+    function _dataBudget(Settlement storage s) private view returns (Budget memory) {
+        return Budget({
+            amount: Splitting.part(s.pot, s.splits.emissionData),
+            left: s.dataLeft,
+            shares: Splitting.part(Splitting.sharesAt(s.round), s.splits.sharesData),
+            sharesLeft: s.dataSharesLeft,
+            total: s.totalData
+        });
+    }
+
+    /// @dev Pays the parents' shareholders, the archive and the treasury; parts without a payee go to the treasury. Returns
+    /// the sum.
+    function _payRest(Settlement storage s, Record storage record, uint256 modelId, uint64 round)
         private
-        returns (bool)
+        returns (uint256 sum)
     {
-        Book storage book = _books[modelId];
-        if (book.totalShares == 0) return false;
-        book.perShare += (amount * SCALE) / book.totalShares;
-        owed += amount;
-        if (amount > 0) emit DividendsAdded(modelId, fromModelId, round, amount);
-        return true;
-    }
-
-    function _payTreasury(uint256 modelId, uint64 round, uint256 amount) private {
-        if (amount == 0) return;
-        emit TreasuryPaid(modelId, round, amount);
-        _token.safeTransfer(treasury, amount);
-    }
-
-    function _mintShares(Settlement calldata s, uint256 accepted) private {
-        uint256 shares = Splitting.sharesAt(s.round);
-        uint256 minted = _mintAll(s, s.miners, s.minerWeights, Splitting.part(shares, SHARES_MINERS), accepted);
-        uint256 dataTotal = Splitting.sum(s.dataWeights);
-        minted += _mintAll(s, s.contributors, s.dataWeights, Splitting.part(shares, SHARES_DATA), dataTotal);
-        _books[s.modelId].totalShares += minted;
-    }
-
-    function _mintAll(
-        Settlement calldata s,
-        address[] calldata accounts,
-        uint256[] calldata weights,
-        uint256 amount,
-        uint256 total
-    ) private returns (uint256 minted) {
-        if (total == 0) return 0;
-        Book storage book = _books[s.modelId];
-        for (uint256 i; i < accounts.length; ++i) {
-            uint256 shares = (amount * weights[i]) / total;
-            if (shares == 0) continue;
-            _accrue(book, accounts[i]);
-            book.shares[accounts[i]] += shares;
-            minted += shares;
-            emit SharesMinted(s.modelId, s.round, accounts[i], shares);
-        }
-    }
-
-    function _accrue(Book storage book, address account) private {
-        uint256 due = _due(book, account);
-        if (due > 0) book.accrued[account] += due;
-        book.paidPerShare[account] = book.perShare;
-    }
-
-    function _due(Book storage book, address account) private view returns (uint256) {
-        return (book.shares[account] * (book.perShare - book.paidPerShare[account])) / SCALE;
-    }
-
-    /// @dev The end of what one claim pays: matured, and at most `MAX_CLAIM` entries.
-    function _claimEnd(Account storage account) private view returns (uint256 end) {
-        end = account.next;
-        uint256 limit = account.queue.length;
-        if (limit > end + MAX_CLAIM) limit = end + MAX_CLAIM;
-        while (end < limit && account.queue[end].unlockBlock <= block.number) ++end;
-    }
-
-    function _seenBefore(uint256[] calldata list, uint256 index) private pure returns (bool) {
-        for (uint256 i; i < index; ++i) {
-            if (list[i] == list[index]) return true;
-        }
-        return false;
+        (uint256 pot, Splits memory table) = (s.pot, s.splits);
+        uint256 parentPart = Splitting.part(pot, table.emissionParent);
+        uint256 archivePart = Splitting.part(pot, table.emissionArchive);
+        sum = parentPart + archivePart + Splitting.part(pot, table.emissionTreasury);
+        Page memory page = Page(modelId, round, record.unlockBlock, 0, 0);
+        address archive = archiveOf[modelId];
+        if (archive != address(0)) _credit(page, archive, KIND_ARCHIVE, archivePart);
+        record.credited += uint96(page.credited);
+        uint256 claimable_ = page.credited + _payParents(modelId, round, parentPart, table.parentOn);
+        _mint(sum, claimable_);
+        _payTreasury(modelId, round, sum - claimable_);
     }
 }

@@ -111,6 +111,8 @@ interface IRewards {
     error NotVoidable(uint256 modelId, uint64 round);
     /// @notice `owners` and `dataWeights` differ in length.
     error LengthMismatch(uint256 owners, uint256 weights);
+    /// @notice Vesting would take longer than 100,000,000 blocks.
+    error VestingTooLong(uint64 blocks);
     /// @notice A split is out of its bounds, or a table does not make 10,000. `field` is its place in `Splits`, from 0; 13, 14, 15: the
     /// sum of the emission, fee, shares table.
     error BadSplit(uint256 field, uint256 value);
