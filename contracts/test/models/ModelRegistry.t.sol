@@ -6,7 +6,7 @@ import {ModelRegistry} from "../../src/ModelRegistry.sol";
 import {StrataAuthority} from "../../src/governance/StrataAuthority.sol";
 import {IModelRegistry} from "../../src/interfaces/IModelRegistry.sol";
 import {Wired} from "../../src/libraries/Wired.sol";
-import {Authorities} from "../governance/Authorities.sol";
+import {Making} from "../governance/Making.sol";
 import {Test} from "../support/Test.sol";
 import {vm} from "../support/Vm.sol";
 import {Policies} from "./Policies.sol";
@@ -25,7 +25,7 @@ contract ModelRegistryTest is Test {
     address internal alice = account("alice");
 
     function setUp() public {
-        authority = Authorities.make(admin);
+        authority = Making.authority(admin);
         models = _new(address(authority), MAX_ROUND, FLOOR_MINER, FLOOR_VALIDATOR);
         models.initialize(rounds);
     }
