@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
+import {AccessManaged} from "@openzeppelin/contracts/access/manager/AccessManaged.sol";
 import {ReentrancyGuard} from "@openzeppelin/contracts/utils/ReentrancyGuard.sol";
+import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {IDataRegistry} from "./interfaces/IDataRegistry.sol";
 import {IModelRegistry} from "./interfaces/IModelRegistry.sol";
 import {IRewards} from "./interfaces/IRewards.sol";
@@ -9,60 +11,68 @@ import {IRounds} from "./interfaces/IRounds.sol";
 import {IStaking} from "./interfaces/IStaking.sol";
 import {Commitments} from "./libraries/Commitments.sol";
 import {RoundClock} from "./libraries/RoundClock.sol";
-import {Ballot, Delta, Round, Seat} from "./libraries/RoundTypes.sol";
+import {Ballot, Delta, Round} from "./libraries/RoundTypes.sol";
 import {Settling} from "./libraries/Settling.sol";
+import {Disputes} from "./rounds/Disputes.sol";
+import {Judging} from "./rounds/Judging.sol";
+import {RoundState} from "./rounds/RoundState.sol";
+import {RoundsBase} from "./rounds/RoundsBase.sol";
 import {RoundsViews} from "./rounds/RoundsViews.sol";
+import {Scoring} from "./rounds/Scoring.sol";
 
 /// @title The rounds of every model
-/// @dev Described in `IRounds`.
-contract Rounds is RoundsViews, ReentrancyGuard {
+/// @dev Described in `IRounds`. `Judging`, `Settling`, `Disputes` and `Reading` are linked: they are code of this contract that does
+/// not fit into one.
+contract Rounds is RoundsViews, ReentrancyGuard, AccessManaged, EIP712 {
+    using RoundState for Round;
+
     uint8 private constant MINER = 1;
     uint8 private constant VALIDATOR = 2;
     uint8 private constant LAST_KIND = 2;
-    uint8 private constant LAST_REASON = 6;
     uint256 private constant MAX_DATASETS = 16;
-    uint64 private constant MAX_SCORE = 1e9;
-    uint32 private constant MAX_MISSED = 3;
-    uint16 private constant UNREVEALED_BPS = 10;
+    uint64 private constant MAX_PAUSE = 50_400;
+    bytes32 private constant HEAD_STATEMENT =
+        keccak256("HeadStatement(uint256 model,uint64 round,bytes32 head)");
 
-    IStaking private immutable _staking;
-    IModelRegistry private immutable _models;
-    IDataRegistry private immutable _data;
-    IRewards private immutable _rewards;
+    /// @inheritdoc IRounds
+    uint64 public pausedUntil;
+    uint64 private _lastPause;
 
-    constructor(IStaking staking, IModelRegistry models, IDataRegistry data, IRewards rewards) {
-        _staking = staking;
-        _models = models;
-        _data = data;
-        _rewards = rewards;
-    }
+    constructor(IStaking staking, IModelRegistry models, IDataRegistry data, IRewards rewards, address authority)
+        RoundsBase(staking, models, data, rewards)
+        AccessManaged(authority)
+        EIP712("StrataRounds", "1")
+    {}
 
     /// @inheritdoc IRounds
     function tick(uint256 modelId, uint64 round) external nonReentrant {
-        uint64 last = current[modelId];
-        bool over = last == 0 || _store[modelId][last].status != 0;
+        uint64 last = _book.current[modelId];
+        bool over = last == 0 || _round(modelId, last).stage == Settling.SETTLED;
         if (over && round == last + 1) {
             _open(modelId, round);
             return;
         }
         if (round == 0 || round > last) revert WrongRound(last);
         if (over || round < last) return;
-        (uint8 phase, uint8 reason) = _advance(modelId, round);
-        if (phase >= RoundClock.FINAL) _settle(modelId, round, phase, reason);
+        (uint8 phase, uint8 reason, uint256 units) = Judging.advance(_book, _peers(), modelId, round);
+        if (phase < RoundClock.FINAL) return;
+        if (RoundState.isScored(phase, reason) && !_round(modelId, round).consensusKnown) return;
+        Settling.step(_book, _peers(), modelId, round, units);
     }
 
     /// @inheritdoc IRounds
     function commitDelta(uint256 modelId, uint64 round, bytes32 commitment) external {
         Round storage r = _live(modelId, round);
-        (uint8 phase,) = _advance(modelId, round);
+        (uint8 phase,,) = Judging.advance(_book, _peers(), modelId, round);
         if (phase != RoundClock.TRAIN && phase != RoundClock.COMMIT) revert WrongPhase(phase, RoundClock.COMMIT);
-        _seat(r.miners, msg.sender);
+        if (_staking.stakeAt(msg.sender, modelId, MINER, r.openBlock - 1) == 0) revert NotEnrolled(msg.sender);
         if (commitment == bytes32(0)) revert ZeroDigest();
         if (r.commitments[msg.sender] != bytes32(0)) revert AlreadyCommitted();
 
         r.commitments[msg.sender] = commitment;
-        if (++r.commits == r.miners.length) {
-            _close(r, phase);
+        r.committers.push(msg.sender);
+        if (++r.commits == r.minerCount) {
+            r.close(phase);
             if (phase == RoundClock.TRAIN) r.windows[RoundClock.COMMIT - 1] = 0;
         }
         emit DeltaCommitted(modelId, round, msg.sender, commitment);
@@ -84,21 +94,20 @@ contract Rounds is RoundsViews, ReentrancyGuard {
         state.seen[r.digest] = true;
         state.saltMix = keccak256(abi.encode(state.saltMix, r.salt));
         _storeDelta(state, r);
-        _checkDatasets(modelId, state.openBlock, r.datasetIds);
-        if (++state.reveals == state.commits) _close(state, RoundClock.REVEAL);
+        _storeDatasets(modelId, state, r.datasetIds);
+        if (++state.reveals == state.commits) state.close(RoundClock.REVEAL);
         _emitRevealed(modelId, round, state.reveals - 1, r);
     }
 
     /// @inheritdoc IRounds
     function commitScores(uint256 modelId, uint64 round, bytes32 commitment) external {
         Round storage r = _inPhase(modelId, round, RoundClock.SCORE);
-        _seat(r.validators, msg.sender);
-        Ballot storage ballot = r.ballots[msg.sender];
+        Ballot storage ballot = _ballot(r);
         if (commitment == bytes32(0)) revert ZeroDigest();
         if (ballot.scoreCommitment != bytes32(0)) revert AlreadyCommitted();
 
         ballot.scoreCommitment = commitment;
-        if (++r.scoreCommits == r.validators.length) _close(r, RoundClock.SCORE);
+        if (++r.scoreCommits == r.validatorCount) r.close(RoundClock.SCORE);
         emit ScoresCommitted(modelId, round, msg.sender, commitment);
     }
 
@@ -118,21 +127,22 @@ contract Rounds is RoundsViews, ReentrancyGuard {
         if (ballot.scoreCommitment != Commitments.scores(modelId, round, scores, reasons, report, salt)) {
             revert CommitmentMismatch();
         }
-        _storeScores(r, ballot, scores, reasons);
+        Scoring.store(r, ballot, scores, reasons);
         ballot.report = report;
+        r.scoresRevealedStake += _stakeOf(r, ballot);
+        if (++r.scoreReveals == r.scoreCommits) r.close(RoundClock.SCORE_REVEAL);
         emit ScoresRevealed(modelId, round, msg.sender, scores, reasons, report);
     }
 
     /// @inheritdoc IRounds
     function commitHead(uint256 modelId, uint64 round, bytes32 commitment) external {
         Round storage r = _inPhase(modelId, round, RoundClock.ATTEST);
-        _seat(r.validators, msg.sender);
-        Ballot storage ballot = r.ballots[msg.sender];
+        Ballot storage ballot = _ballot(r);
         if (commitment == bytes32(0)) revert ZeroDigest();
         if (ballot.headCommitment != bytes32(0)) revert AlreadyCommitted();
 
         ballot.headCommitment = commitment;
-        if (++r.headCommits == r.validators.length) _close(r, RoundClock.ATTEST);
+        if (++r.headCommits == r.validatorCount) r.close(RoundClock.ATTEST);
         emit HeadCommitted(modelId, round, msg.sender, commitment);
     }
 
@@ -146,43 +156,80 @@ contract Rounds is RoundsViews, ReentrancyGuard {
         if (head == bytes32(0)) revert ZeroDigest();
 
         ballot.head = head;
-        uint96 stake = _seat(r.validators, msg.sender);
+        uint96 stake = _stakeOf(r, ballot);
         r.headsRevealedStake += stake;
         r.headStake[head] += stake;
         if (r.headStake[head] > r.headStake[r.leadingHead]) r.leadingHead = head;
-        if (++r.headReveals == r.headCommits) _close(r, RoundClock.ATTEST_REVEAL);
+        if (++r.headReveals == r.headCommits) r.close(RoundClock.ATTEST_REVEAL);
         emit HeadRevealed(modelId, round, msg.sender, head);
+    }
+
+    // --- objections and statements ---
+
+    /// @inheritdoc IRounds
+    function challenge(uint256 modelId, uint64 round) external nonReentrant {
+        Disputes.challenge(_book, _peers(), modelId, round);
+    }
+
+    /// @inheritdoc IRounds
+    function proveConflict(
+        uint256 modelId,
+        uint64 round,
+        address validator,
+        bytes32 headA,
+        bytes calldata sigA,
+        bytes32 headB,
+        bytes calldata sigB
+    ) external nonReentrant {
+        Disputes.Proof memory proof;
+        (proof.validator, proof.headA, proof.headB) = (validator, headA, headB);
+        (proof.hashA, proof.hashB) =
+            (headStatementHash(modelId, round, headA), headStatementHash(modelId, round, headB));
+        (proof.sigA, proof.sigB) = (sigA, sigB);
+        Disputes.proveConflict(_book, _peers(), modelId, round, proof);
+    }
+
+    /// @inheritdoc IRounds
+    function headStatementHash(uint256 modelId, uint64 round, bytes32 head) public view returns (bytes32) {
+        return _hashTypedDataV4(keccak256(abi.encode(HEAD_STATEMENT, modelId, round, head)));
+    }
+
+    // --- the guardian ---
+
+    /// @inheritdoc IRounds
+    function pause(uint64 blocks) external restricted {
+        if (blocks == 0 || blocks > MAX_PAUSE) revert BadPause(blocks, MAX_PAUSE);
+        if (block.number < pausedUntil + _lastPause) revert PauseTooSoon(pausedUntil + _lastPause);
+        (pausedUntil, _lastPause) = (uint64(block.number) + blocks, blocks);
+        emit OpeningsPaused(msg.sender, pausedUntil);
+    }
+
+    /// @inheritdoc IRounds
+    function unpause() external restricted {
+        if (pausedUntil > block.number) pausedUntil = uint64(block.number);
+        emit OpeningsResumed(msg.sender);
     }
 
     // --- opening ---
 
     function _open(uint256 modelId, uint64 round) private {
-        Round storage r = _store[modelId][round];
+        if (block.number < pausedUntil) revert Paused(pausedUntil);
+        Round storage r = _round(modelId, round);
         uint256 before = block.number - 1;
-        (address[] memory who, uint256[] memory stakes) = _staking.frozen(modelId, MINER, before);
-        uint256 minerCount = who.length;
-        _fill(r.miners, who, stakes);
-        (who, stakes) = _staking.frozen(modelId, VALIDATOR, before);
-        if (minerCount == 0 || who.length == 0) revert NotEnoughMembers(minerCount, who.length);
-        r.frozenStake = uint96(_fill(r.validators, who, stakes));
+        uint256 minerCount = _staking.countAt(modelId, MINER, before);
+        uint256 validatorCount = _staking.countAt(modelId, VALIDATOR, before);
+        uint256 stake = _staking.totalAt(modelId, VALIDATOR, before);
+        if (minerCount == 0 || stake == 0) revert NotEnoughMembers(minerCount, validatorCount);
+        (r.minerCount, r.validatorCount) = (uint32(minerCount), uint8(validatorCount));
+        r.frozenStake = uint96(stake); // the token's cap is far below 2^96
         r.openBlock = uint64(block.number);
         r.baseHead = _models.headOf(modelId);
-        _setWindows(r, _models.policyOf(modelId));
-        current[modelId] = round;
-        emit RoundOpened(modelId, round, r.openBlock, r.baseHead, r.frozenStake, uint32(minerCount));
+        _setPolicy(r, _models.policyOf(modelId));
+        _book.current[modelId] = round;
+        emit RoundOpened(modelId, round, r.openBlock, r.baseHead, stake, uint32(minerCount));
     }
 
-    function _fill(Seat[] storage seats, address[] memory who, uint256[] memory stakes)
-        private
-        returns (uint256 total)
-    {
-        for (uint256 i; i < who.length; ++i) {
-            seats.push(Seat(who[i], uint96(stakes[i]))); // the token's cap is far below 2^96
-            total += stakes[i];
-        }
-    }
-
-    function _setWindows(Round storage r, IModelRegistry.Policy memory p) private {
+    function _setPolicy(Round storage r, IModelRegistry.Policy memory p) private {
         r.windows = [
             p.trainBlocks,
             p.commitBlocks,
@@ -192,29 +239,54 @@ contract Rounds is RoundsViews, ReentrancyGuard {
             p.attestBlocks,
             p.attestRevealBlocks
         ];
+        (r.committee, r.kappaBps, r.quorumBps) = (p.committee, p.kappaBps, p.quorumBps);
     }
 
-    // --- deltas and scores ---
+    // --- state ---
+
+    /// @dev The model's present round, whatever its phase.
+    function _live(uint256 modelId, uint64 round) private view returns (Round storage) {
+        uint64 last = _book.current[modelId];
+        if (round == 0 || last != round) revert WrongRound(last);
+        return _round(modelId, round);
+    }
+
+    /// @dev The present round, with all recorded that is due, if it is in the wanted phase.
+    function _inPhase(uint256 modelId, uint64 round, uint8 wanted) private returns (Round storage r) {
+        r = _live(modelId, round);
+        (uint8 phase,,) = Judging.advance(_book, _peers(), modelId, round);
+        if (phase != wanted) revert WrongPhase(phase, wanted);
+    }
+
+    /// @dev The caller's ballot, if it has a seat.
+    function _ballot(Round storage r) private view returns (Ballot storage ballot) {
+        ballot = r.ballots[msg.sender];
+        if (ballot.slot == 0) revert NotEnrolled(msg.sender);
+    }
+
+    function _stakeOf(Round storage r, Ballot storage ballot) private view returns (uint96) {
+        return r.seats[ballot.slot - 1].stake;
+    }
+
+    // --- deltas ---
 
     function _storeDelta(Round storage r, Reveal calldata reveal) private {
         Delta storage d = r.deltas.push();
-        d.miner = msg.sender;
-        d.trainedTokens = reveal.trainedTokens;
+        (d.miner, d.trainedTokens, d.kind) = (msg.sender, reveal.trainedTokens, reveal.kind);
         d.digest = reveal.digest;
-        d.kind = reveal.kind;
-        for (uint256 i; i < reveal.datasetIds.length; ++i) {
-            d.datasetIds.push(uint32(reveal.datasetIds[i]));
-        }
     }
 
-    function _checkDatasets(uint256 modelId, uint64 openBlock, uint256[] calldata ids) private view {
+    /// @dev Datasets keep the value that they have now, so that a vote on it can't move what a round pays while it settles.
+    function _storeDatasets(uint256 modelId, Round storage r, uint256[] calldata ids) private {
         if (ids.length > MAX_DATASETS) revert BadLength(ids.length, MAX_DATASETS);
+        uint48[] storage datasets = r.deltas[r.deltas.length - 1].datasets;
         uint256 last;
         for (uint256 i; i < ids.length; ++i) {
             uint256 id = ids[i];
-            if (id <= last || _data.modelOf(id) != modelId || !_data.isUsableAt(id, openBlock)) {
+            if (id <= last || _data.modelOf(id) != modelId || !_data.isUsableAt(id, r.openBlock)) {
                 revert BadDatasetId(id);
             }
+            datasets.push(uint48((uint256(_data.valueOf(id)) << 32) | id)); // ids are counted from 1
             last = id;
         }
     }
@@ -223,74 +295,5 @@ contract Rounds is RoundsViews, ReentrancyGuard {
         emit DeltaRevealed(
             modelId, round, msg.sender, index, r.digest, r.kind, r.baseHead, r.datasetIds, r.trainedTokens, r.salt
         );
-    }
-
-    function _storeScores(Round storage r, Ballot storage ballot, uint64[] calldata scores, uint8[] calldata reasons)
-        private
-    {
-        uint256 wanted = r.deltas.length;
-        if (scores.length != wanted) revert BadLength(scores.length, wanted);
-        if (reasons.length != wanted) revert BadLength(reasons.length, wanted);
-        for (uint256 i; i < wanted; ++i) {
-            if (scores[i] > MAX_SCORE || reasons[i] > LAST_REASON || (reasons[i] != 0 && scores[i] != 0)) {
-                revert BadScore(i);
-            }
-            ballot.scores.push(uint32(scores[i]));
-        }
-        ballot.reasons = reasons;
-        ballot.revealed = true;
-        r.scoresRevealedStake += _seat(r.validators, msg.sender);
-        if (++r.scoreReveals == r.scoreCommits) _close(r, RoundClock.SCORE_REVEAL);
-    }
-
-    // --- settlement ---
-
-    function _settle(uint256 modelId, uint64 round, uint8 phase, uint8 reason) private {
-        Round storage r = _store[modelId][round];
-        (r.status, r.voidReason) = (phase, reason);
-        if (phase == RoundClock.VOID) {
-            emit RoundVoided(modelId, round, reason);
-        } else if (r.accepted) {
-            emit RoundFinalized(modelId, round, r.leadingHead, r.headStake[r.leadingHead]);
-            _models.setHead(modelId, round, r.leadingHead);
-        } else {
-            emit RoundFinalized(modelId, round, r.baseHead, 0);
-        }
-        if (reason != RoundClock.EMPTY && reason != RoundClock.NO_SEED) {
-            _judgeValidators(r, modelId, round);
-            _judgeMiners(r, modelId);
-        }
-        uint256 globalStake = _staking.globalValidatorStakeAt(r.openBlock - 1);
-        _rewards.settle(Settling.settlement(r, _data, modelId, round, globalStake));
-    }
-
-    function _judgeValidators(Round storage r, uint256 modelId, uint64 round) private {
-        for (uint256 i; i < r.validators.length; ++i) {
-            address account = r.validators[i].account;
-            Ballot storage ballot = r.ballots[account];
-            bool attested = !r.accepted || ballot.head != bytes32(0);
-            if (!ballot.revealed && ballot.scoreCommitment != bytes32(0)) _slash(modelId, VALIDATOR, account);
-            if (!attested && ballot.headCommitment != bytes32(0)) _slash(modelId, VALIDATOR, account);
-            if (ballot.revealed && attested) {
-                if (missedOf[modelId][account] != 0) missedOf[modelId][account] = 0;
-                continue;
-            }
-            uint32 missed = missedOf[modelId][account] + 1;
-            missedOf[modelId][account] = missed < MAX_MISSED ? missed : 0;
-            emit ValidatorMissed(modelId, round, account, missed);
-            if (missed >= MAX_MISSED) _staking.drop(modelId, account);
-        }
-    }
-
-    function _judgeMiners(Round storage r, uint256 modelId) private {
-        if (r.commits == r.reveals) return;
-        for (uint256 i; i < r.miners.length; ++i) {
-            address account = r.miners[i].account;
-            if (r.commitments[account] != bytes32(0) && !r.revealed[account]) _slash(modelId, MINER, account);
-        }
-    }
-
-    function _slash(uint256 modelId, uint8 role, address account) private {
-        _staking.slash(modelId, role, account, UNREVEALED_BPS);
     }
 }

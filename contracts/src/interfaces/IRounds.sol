@@ -253,6 +253,10 @@ interface IRounds {
     /// @notice The first block at which rounds may open.
     function pausedUntil() external view returns (uint64);
 
+    /// @notice How many blocks back the chain tells hashes: 8,191 where it has EIP-2935, else 256. A seed that was not recorded by then
+    /// is lost.
+    function historyBlocks() external view returns (uint256);
+
     /// @notice The model's last round, live or ended; 0 where there was none.
     function current(uint256 modelId) external view returns (uint64 round);
 

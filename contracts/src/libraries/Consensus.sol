@@ -4,78 +4,43 @@ pragma solidity ^0.8.28;
 import {Sorting} from "./Sorting.sol";
 
 /// @title The consensus of scores
-/// @notice The same arithmetic as in `contracts/reference.py`.
+/// @notice The same arithmetic as in `contracts/reference`.
 library Consensus {
     uint256 internal constant ONE_Q16 = 65_536;
     uint256 internal constant FULL_AGREEMENT = 1_000_000;
+    uint256 private constant BPS = 10_000;
 
-    /// @notice Per submission the greatest score that validators with at least half of the revealed stake reach or pass.
-    /// @param scores One list per validator, one score per submission.
-    /// @param stakes The validators' stakes, each below 2^128.
-    function reach(uint32[][] memory scores, uint256[] memory stakes, uint256 submissions)
+    /// @notice The greatest score that voters with at least `kappaBps` / 10,000 of all weight reach or pass; 0 without voters.
+    /// @param column One word per voter: its score, times 2^128, plus its weight (below 2^128). Sorted afterwards.
+    /// @param spare As long as `column`; its content is lost.
+    function upper(uint256[] memory column, uint256[] memory spare, uint256 kappaBps)
         internal
         pure
-        returns (uint64[] memory consensus)
+        returns (uint256)
     {
-        consensus = new uint64[](submissions);
-        uint256 voters = stakes.length;
-        uint256[] memory column = new uint256[](voters);
-        uint256[] memory spare = new uint256[](voters);
+        Sorting.ascending(column, spare);
         unchecked {
-            uint256 total; // of at most 2^32 stakes below 2^128
-            for (uint256 v; v < voters; ++v) {
-                total += stakes[v];
+            uint256 wanted; // at most 64 weights below 2^128, times 10,000
+            for (uint256 i; i < column.length; ++i) {
+                wanted += uint128(column[i]);
             }
-            for (uint256 m; m < submissions; ++m) {
-                for (uint256 v; v < voters; ++v) {
-                    column[v] = (uint256(scores[v][m]) << 128) | stakes[v];
-                }
-                Sorting.ascending(column, spare);
-                consensus[m] = _upper(column, total);
-            }
-        }
-    }
-
-    /// @notice Mixing weights in 1/65536, rounded down; all zero where no consensus is above zero.
-    function weightsQ16(uint64[] memory consensus) internal pure returns (uint32[] memory weights) {
-        weights = new uint32[](consensus.length);
-        uint256 total = sum(consensus);
-        if (total == 0) return weights;
-        for (uint256 m; m < consensus.length; ++m) {
-            weights[m] = uint32((consensus[m] * ONE_Q16) / total);
-        }
-    }
-
-    /// @notice How much of a validator's scores the consensus shares, in millionths: sum of minima over sum of maxima.
-    function agreement(uint32[] memory scores, uint64[] memory consensus) internal pure returns (uint32) {
-        uint256 low;
-        uint256 high;
-        uint256 count = consensus.length;
-        unchecked {
-            for (uint256 m; m < count; ++m) {
-                (uint256 a, uint256 b) = (scores[m], consensus[m]);
-                (low, high) = a < b ? (low + a, high + b) : (low + b, high + a);
-            }
-        }
-        return uint32(high == 0 ? FULL_AGREEMENT : (low * FULL_AGREEMENT) / high);
-    }
-
-    /// @notice The sum of a consensus.
-    function sum(uint64[] memory consensus) internal pure returns (uint256 total) {
-        for (uint256 m; m < consensus.length; ++m) {
-            total += consensus[m];
-        }
-    }
-
-    /// @dev Walks down from the highest score until half of the stake is passed.
-    function _upper(uint256[] memory sorted, uint256 total) private pure returns (uint64) {
-        uint256 reached;
-        unchecked {
-            for (uint256 i = sorted.length; i > 0; --i) {
-                reached += uint128(sorted[i - 1]);
-                if (reached * 2 >= total) return uint64(sorted[i - 1] >> 128);
+            wanted *= kappaBps;
+            uint256 reached;
+            for (uint256 i = column.length; i > 0; --i) {
+                reached += uint128(column[i - 1]);
+                if (reached * BPS >= wanted) return column[i - 1] >> 128;
             }
         }
         return 0;
+    }
+
+    /// @notice A mixing weight in 1/65536, rounded down; zero where no consensus is above zero.
+    function weightQ16(uint256 consensus, uint256 total) internal pure returns (uint32) {
+        return total == 0 ? 0 : uint32((consensus * ONE_Q16) / total);
+    }
+
+    /// @notice How much of a validator's scores the consensus shares, in millionths: sum of minima over sum of maxima.
+    function agreement(uint256 low, uint256 high) internal pure returns (uint256) {
+        return high == 0 ? FULL_AGREEMENT : (low * FULL_AGREEMENT) / high;
     }
 }

@@ -2,7 +2,7 @@
 pragma solidity ^0.8.28;
 
 /// @title The phase of a round, as a pure function of its facts and a block number
-/// @notice The same as `phase_at` in `contracts/reference.py`. A round that ends does so at the earliest block at which a reason
+/// @notice The same as `phase_at` in `contracts/reference`. A round that ends does so at the earliest block at which a reason
 /// holds, so that what it ended as never changes with later blocks.
 library RoundClock {
     uint8 internal constant TRAIN = 1;
@@ -20,10 +20,10 @@ library RoundClock {
     uint8 internal constant NO_SCORE_QUORUM = 3;
     uint8 internal constant NO_HEAD_QUORUM = 4;
 
-    /// @dev Blocks for which a hash can be read.
-    uint256 internal constant HASH_BLOCKS = 256;
+    uint256 private constant BPS = 10_000;
 
-    /// @notice All that the phase depends on. Stakes in wei; `headStake` stands behind the leading head.
+    /// @notice All that the phase depends on. Stakes in wei; `headStake` stands behind the leading head. `historyBlocks` is how far
+    /// back the chain's block hashes can be read. `accepted` means nothing before `consensusKnown`.
     struct Facts {
         uint64 openBlock;
         uint32[7] windows;
@@ -36,6 +36,8 @@ library RoundClock {
         uint256 frozenStake;
         uint256 scoresStake;
         uint256 headStake;
+        uint256 quorumBps;
+        uint256 historyBlocks;
     }
 
     /// @notice The phase at a block, the first block after it (0 where the round has ended), and why it is void.
@@ -58,7 +60,7 @@ library RoundClock {
     function ending(Facts memory f) internal pure returns (uint256 endBlock, uint8 phase, uint8 reason) {
         (endBlock, phase, reason) = _lastWindow(f);
         if (f.consensusKnown && !f.accepted) (endBlock, phase, reason) = (startOf(f, ATTEST), FINAL, 0);
-        if (!_isQuorum(f.scoresStake, f.frozenStake)) {
+        if (!_isQuorum(f, f.scoresStake)) {
             (endBlock, phase, reason) = (startOf(f, ATTEST), VOID, NO_SCORE_QUORUM);
         }
         uint256 lost = _seedLost(f);
@@ -77,17 +79,17 @@ library RoundClock {
 
     function _lastWindow(Facts memory f) private pure returns (uint256, uint8, uint8) {
         uint256 end = startOf(f, FINAL);
-        return _isQuorum(f.headStake, f.frozenStake) ? (end, FINAL, uint8(0)) : (end, VOID, NO_HEAD_QUORUM);
+        return _isQuorum(f, f.headStake) ? (end, FINAL, uint8(0)) : (end, VOID, NO_HEAD_QUORUM);
     }
 
-    /// @dev Two thirds of all frozen stake.
-    function _isQuorum(uint256 stake, uint256 frozenStake) private pure returns (bool) {
-        return stake * 3 >= frozenStake * 2;
+    /// @dev Whether so much of all frozen stake took part.
+    function _isQuorum(Facts memory f, uint256 stake) private pure returns (bool) {
+        return stake * BPS >= f.frozenStake * f.quorumBps;
     }
 
     function _seedLost(Facts memory f) private pure returns (uint256) {
-        if (!f.seedKnown) return f.openBlock + HASH_BLOCKS + 1;
-        if (!f.evaluationSeedKnown) return startOf(f, SCORE) + HASH_BLOCKS + 1;
+        if (!f.seedKnown) return f.openBlock + f.historyBlocks + 1;
+        if (!f.evaluationSeedKnown) return startOf(f, SCORE) + f.historyBlocks + 1;
         return type(uint256).max;
     }
 

@@ -1,36 +1,59 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-/// @dev A member frozen at a round's opening, with its stake in wei.
+import {IDataRegistry} from "../interfaces/IDataRegistry.sol";
+import {IModelRegistry} from "../interfaces/IModelRegistry.sol";
+import {IRewards} from "../interfaces/IRewards.sol";
+import {IStaking} from "../interfaces/IStaking.sol";
+
+/// @dev A validator in its slot, with its stake in wei at the round's opening.
 struct Seat {
     address account;
     uint96 stake;
 }
 
-/// @dev A revealed delta.
+/// @dev Who sits in a slot of a model's validators, and since which round.
+struct Occupant {
+    address account;
+    uint64 sinceRound;
+}
+
+/// @dev Bonds of the validators with a miner: 64 lanes of 16 bits, by slot, in 1/65535, as written after `lastRound`.
+struct Bond {
+    uint256[4] lanes;
+    uint64 lastRound;
+}
+
+/// @dev A revealed delta. A dataset is its id, and from bit 32 on its value in basis points when the delta was revealed.
 struct Delta {
     address miner;
     uint64 trainedTokens;
-    uint32 weightQ16;
-    bytes32 digest;
-    uint64 consensus;
     uint8 kind;
-    uint32[] datasetIds;
+    bytes32 digest;
+    uint48[] datasets;
 }
 
-/// @dev What a validator did in a round. `agreement` is in millionths.
+/// @dev What a validator did in a round. `slot` counts from 1 (0: it has no seat). `top` is its greatest score plus one (0: it was
+/// dealt nothing). `low` and `high` sum minima and maxima of its scores and the consensus, `bondSum` its bonds times the consensus.
+/// `words` hold its scores, 8 submissions in each (see `Lanes`).
 struct Ballot {
     bytes32 scoreCommitment;
     bytes32 headCommitment;
     bytes32 head;
     bytes32 report;
-    uint32 agreement;
+    uint8 slot;
     bool revealed;
-    uint32[] scores;
-    uint8[] reasons;
+    bool challenged;
+    bool conflicted;
+    uint32 top;
+    uint40 low;
+    uint40 high;
+    uint64 bondSum;
+    mapping(uint256 group => uint256) words;
 }
 
-/// @dev A round. Stakes in wei; `windows` are the lengths of its phases in blocks, cut where a phase closed early.
+/// @dev A round. Stakes in wei; `windows` are the lengths of its phases in blocks, cut where a phase closed early. `stage` and
+/// `cursor` say how far it is settled (see `Settling`). `verdicts` hold the consensus, 8 submissions in each (see `Lanes`).
 struct Round {
     uint64 openBlock;
     uint32 commits;
@@ -43,21 +66,55 @@ struct Round {
     bool consensusKnown;
     bool accepted;
     uint32[7] windows;
-    uint32 headReveals;
     uint96 frozenStake;
     uint96 scoresRevealedStake;
+    uint32 headReveals;
+    uint32 minerCount;
     uint96 headsRevealedStake;
+    uint96 challengedStake;
+    uint32 cursor;
+    uint8 stage;
+    uint8 slots;
+    uint8 validatorCount;
+    bool seated;
+    uint64 ceiling;
+    uint64 consensusTotal;
+    uint64 dataTotal;
+    uint8 groupsJudged;
+    uint8 committee;
+    uint16 kappaBps;
+    uint16 quorumBps;
     bytes32 seed;
     bytes32 evaluationSeed;
     bytes32 saltMix;
     bytes32 baseHead;
     bytes32 leadingHead;
-    Seat[] miners;
-    Seat[] validators;
+    Seat[64] seats;
     Delta[] deltas;
+    address[] committers;
     mapping(address miner => bytes32) commitments;
     mapping(address miner => bool) revealed;
     mapping(bytes32 digest => bool) seen;
     mapping(address validator => Ballot) ballots;
     mapping(bytes32 head => uint256) headStake;
+    mapping(uint256 group => uint256) verdicts;
+}
+
+/// @dev Everything that is recorded of rounds. `slotsUsed` is the length of the slots at the last round that had seats.
+struct Book {
+    mapping(uint256 modelId => uint64) current;
+    mapping(uint256 modelId => mapping(address validator => uint32)) missed;
+    mapping(uint256 modelId => mapping(uint64 round => Round)) rounds;
+    mapping(uint256 modelId => mapping(uint256 slot => Occupant)) occupants;
+    mapping(uint256 modelId => uint256) slotsUsed;
+    mapping(uint256 modelId => mapping(address miner => Bond)) bonds;
+}
+
+/// @dev The contracts that rounds work with, and how many blocks back hashes can be read.
+struct Peers {
+    IStaking staking;
+    IModelRegistry models;
+    IDataRegistry data;
+    IRewards rewards;
+    uint256 historyBlocks;
 }
