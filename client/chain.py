@@ -12,7 +12,7 @@ from client.chain_abi import ContractAbi, Param, checksum, decode_revert
 from client.chain_actions import Actions
 from client.chain_reads import Reads, at_block
 from client.chain_rpc import Rpc, RpcError
-from client.chain_send import FIXED_GAS, PLAIN_GAS, ROUNDS_GAS, TOKEN_GAS, Call, Sender
+from client.chain_send import FIXED_GAS, PLAIN_GAS, ROUNDS_GAS, TOKEN_GAS, Call, Pace, Sender, default_confirmations
 from client.errors import ConfigError
 from client.journal import Journal, MemoryJournal
 from client.settings import CONTRACTS, Network
@@ -42,6 +42,7 @@ class Chain(Reads, Actions):
         self._names = {address.lower(): name for name, address in network.contracts.items() if name in self._abis}
         self._errors: dict[bytes, Param] = {s: e for abi in self._abis.values() for s, e in abi.errors.items()}
         self.receipt_seconds = 90.0
+        self.confirmations: int | None = None
 
     @classmethod
     def connect(
@@ -53,6 +54,7 @@ class Chain(Reads, Actions):
         patience: float = 15.0,
         timeout: float = 10.0,
         receipt_seconds: float = 90.0,
+        confirmations: int | None = None,
     ) -> Chain:
         """Sends nothing yet. ``patience``: seconds for which a dead end point is tried before ``ChainUnavailable``.
 
@@ -60,6 +62,7 @@ class Chain(Reads, Actions):
         """
         chain = cls(network, Rpc(network.rpc, timeout, patience), account, journal)
         chain.receipt_seconds = receipt_seconds
+        chain.confirmations = confirmations
         return chain
 
     def close(self) -> None:
@@ -178,9 +181,13 @@ class Chain(Reads, Actions):
             raise ConfigError("This call needs a wallet to sign with. Give --wallet NAME.")
         if self._sender is None:
             self._sender = Sender(
-                self._rpc, self._account, self._journal, self.chain_id, self._explain, self.receipt_seconds
+                self._rpc, self._account, self._journal, self.chain_id, self._explain, self._pace()
             )
         return self._sender
+
+    def _pace(self) -> Pace:
+        blocks = default_confirmations(self.chain_id) if self.confirmations is None else self.confirmations
+        return Pace(self.receipt_seconds, blocks)
 
     def _transact(self, contract: str, function: str, *args: Any) -> Receipt:
         gas = ROUNDS_GAS if contract == "Rounds" else None

@@ -1,4 +1,4 @@
-"""Transactions that are sent once: own nonces, signed and journaled before they leave, found again by their hash."""
+"""Transactions that happen once: checked, journaled before they leave, waited for until they are deep enough."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from client.chain_fees import default_confirmations
+from client.chain_outbox import CHEAP, Call, Outbox, Pace, says
 from client.chain_rpc import Rpc, RpcError
 from client.errors import ChainError, ChainUnavailable, Reverted, TransactionLost, Unfunded
 from client.journal import Journal, JournalEntry
@@ -16,29 +18,19 @@ from client.journal import Journal, JournalEntry
 if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount
 
+__all__ = ["FIXED_GAS", "PLAIN_GAS", "ROUNDS_GAS", "TOKEN_GAS", "Call", "Pace", "Sender", "default_confirmations"]
+
 log = logging.getLogger(__name__)
 
-GWEI = 10**9
-POLL_SECONDS = 0.25
-REBROADCAST_SECONDS = 6.0
-RECOVERY_SECONDS = 5.0  # how long what an earlier run sent may hold up the next transaction
-MAX_SIGNATURES = 5  # how often a nonce may be taken by somebody else before we give up
-# Gas of calls whose cost depends on the block that they land in (whoever acts last settles the round).
-FIXED_GAS = {"tick": 12_000_000, "revealScores": 10_000_000, "revealHead": 10_000_000}
+MAX_SIGNATURES = 5  # how often a nonce may be used by somebody else before we give up
+MAX_RAISES = 12  # how often the first broadcast may be called too cheap
+# Gas of calls whose cost depends on the block that they land in: who comes first after REVEAL copies the seats, who
+# comes last in a phase may turn a page of the settlement. An estimate a block earlier sees neither.
+FIXED_GAS = {"tick": 15_000_000, "commitScores": 8_000_000, "revealScores": 10_000_000, "commitHead": 8_000_000}
+FIXED_GAS |= {"revealHead": 8_000_000, "challenge": 4_000_000}
 ROUNDS_GAS = 6_000_000
 PLAIN_GAS = 30_000
 TOKEN_GAS = 100_000
-
-
-@dataclass(frozen=True)
-class Call:
-    """What a transaction shall do. ``to`` None creates a contract; ``gas`` None is estimated; ``value`` is wei."""
-
-    to: str | None
-    data: str
-    purpose: str
-    value: int = 0
-    gas: int | None = None
 
 
 class Sender:
@@ -51,47 +43,69 @@ class Sender:
         journal: Journal,
         chain_id: int,
         explain: Callable[[RpcError], Exception],
-        receipt_seconds: float = 90.0,
+        pace: Pace | None = None,
     ) -> None:
         self.address: str = account.address
-        self.receipt_seconds = receipt_seconds
+        self.pace = pace or Pace(confirmations=default_confirmations(chain_id))
+        self.outbox = Outbox(rpc, account, journal, chain_id, self.pace)
         self._rpc = rpc
-        self._account = account
         self._journal = journal
-        self._chain_id = chain_id
         self._explain = explain
         self._lock = threading.RLock()
-        self._in_flight: dict[int, str] = {}  # nonce -> hash
-        self._genesis: str | None = None
+        self._doubtful: set[str] = set()
 
     def send(self, call: Call) -> dict[str, Any]:
-        """Sends and waits until it is mined; the raw receipt. Refusals raise before anything is sent where possible."""
-        with self._lock, self._journal.lock():
-            self._recover()
-            gas = self._check(call)
-            entry = self._submit(call, gas)
-        return self._await(call, gas, entry)
+        """Sends and waits until it is mined; the raw receipt. Refusals raise before anything is sent where possible.
+
+        Where an earlier run was cut off after signing exactly this call, that transaction is taken up instead.
+        """
+        (receipt,) = self._send([call], check=True)
+        return receipt
 
     def send_all(self, calls: Sequence[Call]) -> list[dict[str, Any]]:
         """Sends calls with fixed gas, one behind the other, unchecked, then waits for all: for deployments, faucets."""
-        with self._lock, self._journal.lock():
-            self._recover()
-            entries = []
-            for call in calls:
-                assert call.gas is not None, "send_all doesn't estimate"
-                entries.append((call, call.gas, self._submit(call, call.gas)))
-        return [self._await(*entry) for entry in entries]
+        assert all(call.gas is not None for call in calls), "send_all doesn't estimate"
+        return self._send(calls, check=False)
 
     def next_nonce(self) -> int:
         """The nonce that the next transaction will have."""
-        with self._lock:
-            self._recover()
-            return self._next_nonce()
+        with self._lock, self._journal.lock():
+            self._release(self.outbox.recover())
+            return self.outbox.next_nonce()
 
-    # ---- before sending
+    # ---- sending
 
-    def _check(self, call: Call) -> int:
+    def _send(self, calls: Sequence[Call], check: bool) -> list[dict[str, Any]]:
+        orphans: list[JournalEntry] = []
+        entries: list[tuple[Call, JournalEntry]] = []
+        try:
+            with self._lock, self._journal.lock():
+                orphans = self.outbox.recover()
+                for call in calls:
+                    found = self.outbox.adopt(call, orphans, {entry.tx for _, entry in entries})
+                    entries.append((call, found or self._open(call, self._gas(call, check))))
+            orphans = [orphan for orphan in orphans if orphan.tx not in {entry.tx for _, entry in entries}]
+            receipts = [self._await(call, entry, orphans) for call, entry in entries]
+            self._settle(orphans)
+            return receipts
+        finally:
+            self._release([*orphans, *(entry for _, entry in entries)])
+
+    def _release(self, entries: Sequence[JournalEntry]) -> None:
+        for entry in entries:
+            self._journal.release(entry.tx)
+
+    def _settle(self, orphans: Sequence[JournalEntry]) -> None:
+        """Notes what became of an earlier run's transactions; the next call would, where the chain is silent now."""
+        with suppress(ChainError):
+            for orphan in orphans:
+                self.outbox.settle(orphan)
+
+    def _gas(self, call: Call, check: bool) -> int:
         """Runs the call against the pending block; its gas limit. Raises what the contract would."""
+        if not check:
+            assert call.gas is not None
+            return call.gas
         plain = self._plain(call)
         try:
             if call.gas is not None:
@@ -100,127 +114,84 @@ class Sender:
             estimate = int(self._rpc.request("eth_estimateGas", [plain]), 16)
             return estimate * 13 // 10 + 20_000
         except RpcError as error:
-            raise self._named(error, call) from error
+            raise self._named(error, call.purpose) from error
 
-    def _plain(self, call: Call) -> dict[str, str]:
-        plain = {"from": self.address, "data": call.data, "value": hex(call.value)}
-        if call.to is not None:
-            plain["to"] = call.to
-        return plain
-
-    def _named(self, error: RpcError, call: Call) -> Exception:
-        if _says(error, "insufficient funds", "insufficient balance", "doesn't have enough funds", "outoffunds"):
-            return Unfunded(
-                f"{self.address} can't pay for {call.purpose}: it lacks coins for gas. "
-                f"Send it some (`strata wallet send {self.address} AMOUNT --coins` from a funded wallet)."
-            )
-        return self._explain(error)
-
-    def _fees(self) -> dict[str, int]:
-        """EIP-1559 where blocks have a base fee, a plain gas price elsewhere; wei per gas."""
-        block = self._rpc.request("eth_getBlockByNumber", ["latest", False])
-        base = block.get("baseFeePerGas")
-        if base is None:
-            return {"gasPrice": int(self._rpc.request("eth_gasPrice"), 16)}
-        return {"maxPriorityFeePerGas": GWEI, "maxFeePerGas": 2 * int(base, 16) + GWEI}
-
-    def _next_nonce(self) -> int:
-        nonce = int(self._rpc.request("eth_getTransactionCount", [self.address, "pending"]), 16)
-        while nonce in self._in_flight:
-            nonce += 1
-        return nonce
-
-    # ---- sending
-
-    def _submit(self, call: Call, gas: int) -> JournalEntry:
-        """Signs, journals and sends; signs anew only when the nonce is used up by another transaction for good."""
-        for _ in range(MAX_SIGNATURES):
-            entry = self._sign(call, gas)
-            self._journal.record(entry)
-            if self._broadcast(entry, call):
-                self._in_flight[entry.nonce] = entry.tx
+    def _open(self, call: Call, gas: int) -> JournalEntry:
+        """Signs, journals and sends for a nonce of its own."""
+        entry = self.outbox.write(call, gas, self.outbox.next_nonce())
+        for _ in range(MAX_RAISES):
+            try:
+                if not self.outbox.broadcast(entry):
+                    self._doubtful.add(entry.tx)  # whether another has its nonce is looked up while we wait
                 return entry
-            self._journal.finish(entry.tx, "replaced")
+            except RpcError as error:
+                raised = self.outbox.dearer(entry) if says(error, *CHEAP) else None
+                if raised is None:
+                    self._journal.finish(entry.tx, "refused")
+                    self._journal.release(entry.tx)
+                    raise self._named(error, call.purpose) from error
+                entry = raised
+            except BaseException:
+                self._journal.release(entry.tx)
+                raise
+        return entry
+
+    # ---- after sending
+
+    def _await(self, call: Call, entry: JournalEntry, orphans: list[JournalEntry]) -> dict[str, Any]:
+        """The receipt, once deep enough. Signs anew only when the nonce was used by a transaction that isn't ours."""
+        for _ in range(MAX_SIGNATURES):
+            try:
+                entry, receipt = self._wait(entry, orphans)
+                if receipt is not None and receipt["transactionHash"] not in entry.voids:
+                    return self._finish(call, entry, receipt)
+                self._journal.finish(entry.tx, "replaced")
+            finally:
+                self._journal.release(entry.tx)
+            with self._lock, self._journal.lock():
+                entry = self._open(call, entry.gas)
         raise TransactionLost(
             f"{call.purpose}: the nonce of {self.address} was taken {MAX_SIGNATURES} times. "
             "Is the same wallet used elsewhere at the same time? Try again."
         )
 
-    def _sign(self, call: Call, gas: int) -> JournalEntry:
-        nonce = self._next_nonce()
-        fields: dict[str, Any] = {
-            "nonce": nonce,
-            "gas": gas,
-            "value": call.value,
-            "data": call.data,
-            "chainId": self._chain_id,
-            **self._fees(),
-        }
-        if call.to is not None:
-            fields["to"] = call.to
-        signed = self._account.sign_transaction(fields)
-        return JournalEntry(
-            tx="0x" + bytes(signed.hash).hex(),
-            raw="0x" + bytes(signed.raw_transaction).hex(),
-            sender=self.address,
-            nonce=nonce,
-            chain_id=self._chain_id,
-            chain=self._chain_genesis(),
-            purpose=call.purpose,
-            time=time.time(),
+    def _wait(self, entry: JournalEntry, orphans: list[JournalEntry]) -> tuple[JournalEntry, dict[str, Any] | None]:
+        """The receipt of what is mined for the entry and deep enough; None where another took its nonce."""
+        deadline = time.monotonic() + self.pace.receipt_seconds
+        seen: str | None = None
+        tended = 0.0 if entry.tx in self._doubtful else time.monotonic()
+        self._doubtful.discard(entry.tx)
+        while True:
+            receipt = self.outbox.look(entry, max(deadline - time.monotonic(), 0.1))
+            if receipt is not None:
+                if not self.pace.confirmations or self.outbox.depth(receipt) >= self.pace.confirmations:
+                    return entry, receipt
+                if receipt["transactionHash"] != seen:
+                    seen, deadline = receipt["transactionHash"], time.monotonic() + self.pace.receipt_seconds
+            elif seen is not None:  # a reorganisation took it out
+                log.warning("%s (%s) fell out of the chain: it is sent again", entry.purpose, seen)
+                seen, tended = None, 0.0
+            if time.monotonic() >= deadline:
+                raise self._lost(entry, receipt)
+            if receipt is None and time.monotonic() >= tended + self.pace.again_seconds:
+                with suppress(ChainUnavailable):  # it may come back before the deadline
+                    if self.outbox.used_by_another(entry):
+                        return entry, None
+                    orphans[:] = [self.outbox.tend(o) if o.nonce < entry.nonce else o for o in orphans]
+                    entry = self.outbox.tend(entry)
+                tended = time.monotonic()
+            self._rpc.pause(min(self.pace.poll_seconds, max(deadline - time.monotonic(), 0.01)))
+
+    def _lost(self, entry: JournalEntry, receipt: dict[str, Any] | None) -> TransactionLost:
+        where = "in no block" if receipt is None else f"not yet {self.pace.confirmations} blocks deep"
+        return TransactionLost(
+            f"{entry.purpose}: transaction {entry.hashes[-1]} is {where} after {self.pace.receipt_seconds:.0f} s. "
+            "It may still be mined. Giving the same command again takes it up and does not send a second one."
         )
 
-    def _broadcast(self, entry: JournalEntry, call: Call) -> bool:
-        """True when the chain has it (a lost reply is not an error); False when its nonce is used up by another."""
-        try:
-            self._rpc.request("eth_sendRawTransaction", [entry.raw])
-            return True
-        except RpcError as error:
-            if self._known(entry.tx):
-                return True
-            if _says(error, "already known", "already imported", "known transaction"):
-                return True
-            if _says(error, "nonce too low", "correct nonce", "replacement transaction underpriced"):
-                return False
-            self._journal.finish(entry.tx, "refused")
-            raise self._named(error, call) from error
-
-    def _known(self, tx: str) -> bool:
-        return self._rpc.request("eth_getTransactionByHash", [tx]) is not None
-
-    # ---- after sending
-
-    def _await(self, call: Call, gas: int, entry: JournalEntry) -> dict[str, Any]:
-        """The receipt. Whatever happens, the nonce is no longer ours to skip: ``_recover`` settles what is pending."""
-        try:
-            return self._finish(call, gas, entry, self._receipt(call, entry))
-        finally:
-            self._in_flight.pop(entry.nonce, None)
-
-    def _receipt(self, call: Call, entry: JournalEntry) -> dict[str, Any]:
-        """Waits for the receipt, re-sending the same bytes now and then (a restarted node forgets its pool)."""
-        deadline = time.monotonic() + self.receipt_seconds
-        again = time.monotonic() + REBROADCAST_SECONDS
-        while True:
-            left = deadline - time.monotonic()
-            receipt = self._rpc.request("eth_getTransactionReceipt", [entry.tx], patience=max(left, 0.1))
-            if receipt is not None and receipt.get("blockNumber") is not None:
-                return dict(receipt)
-            if left <= 0:
-                raise TransactionLost(
-                    f"{call.purpose}: transaction {entry.tx} is in no block after {self.receipt_seconds:.0f} s. "
-                    "It may still be mined: look it up before you try again."
-                )
-            if time.monotonic() >= again:
-                again = time.monotonic() + REBROADCAST_SECONDS
-                self._send_again(entry)
-            self._rpc.pause(min(POLL_SECONDS, max(left, 0.01)))
-
-    def _finish(self, call: Call, gas: int, entry: JournalEntry, receipt: dict[str, Any]) -> dict[str, Any]:
-        succeeded = int(receipt["status"], 16) == 1
-        self._journal.finish(entry.tx, "mined" if succeeded else "failed")
-        if not succeeded:
-            raise self._why(call, gas, receipt)
+    def _finish(self, call: Call, entry: JournalEntry, receipt: dict[str, Any]) -> dict[str, Any]:
+        if not self.outbox.mined(entry, receipt, reported=True):
+            raise self._why(call, entry.gas, receipt)
         return receipt
 
     def _why(self, call: Call, gas: int, receipt: dict[str, Any]) -> Exception:
@@ -238,56 +209,18 @@ class Sender:
             "Unknown", (), f"{call.purpose} failed in block {number}: {reason} ({receipt['transactionHash']})."
         )
 
-    def _send_again(self, entry: JournalEntry) -> bool:
-        """True when the chain has it or may yet have it."""
-        try:
-            self._rpc.request("eth_sendRawTransaction", [entry.raw])
-        except RpcError as error:
-            if _says(error, "nonce too low", "correct nonce") and not self._known(entry.tx):
-                return False
-            log.debug("re-sent %s: %s", entry.tx, error)
-        return True
+    # ---- words
 
-    # ---- after a crash
+    def _plain(self, call: Call) -> dict[str, str]:
+        plain = {"from": self.address, "data": call.data, "value": hex(call.value)}
+        if call.to is not None:
+            plain["to"] = call.to
+        return plain
 
-    def _recover(self) -> None:
-        """Settles what an earlier process signed and did not see mined. Cheap when there is nothing."""
-        for entry in self._journal.pending():
-            if entry.tx in self._in_flight.values() or entry.sender != self.address:
-                continue
-            if entry.chain_id != self._chain_id or entry.chain != self._chain_genesis():
-                self._journal.finish(entry.tx, "another chain")
-                continue
-            self._settle(entry)
-
-    def _settle(self, entry: JournalEntry) -> None:
-        """Looks the entry up, sends it again where it is missing, and gives it some seconds to be mined."""
-        deadline = time.monotonic() + RECOVERY_SECONDS
-        sent = False
-        while True:
-            receipt = self._rpc.request("eth_getTransactionReceipt", [entry.tx])
-            if receipt is not None and receipt.get("blockNumber") is not None:
-                self._journal.finish(entry.tx, "mined" if int(receipt["status"], 16) == 1 else "failed")
-                return
-            if not sent and not self._send_again(entry):
-                self._journal.finish(entry.tx, "replaced")
-                return
-            sent = True
-            if time.monotonic() > deadline:
-                log.warning("sent again what an earlier run signed, not mined yet: %s (%s)", entry.purpose, entry.tx)
-                return
-            self._rpc.pause(POLL_SECONDS)
-
-    def _chain_genesis(self) -> str:
-        """The hash of block 0: tells a fresh devnet from the last one, which had the same chain id."""
-        if self._genesis is None:
-            block = self._rpc.request("eth_getBlockByNumber", ["0x0", False])
-            if block is None:
-                raise ChainUnavailable("The chain has no block 0.")
-            self._genesis = str(block["hash"])
-        return self._genesis
-
-
-def _says(error: ChainError, *words: str) -> bool:
-    text = str(error).lower()
-    return any(word in text for word in words)
+    def _named(self, error: RpcError, purpose: str) -> Exception:
+        if says(error, "insufficient funds", "insufficient balance", "doesn't have enough funds", "outoffunds"):
+            return Unfunded(
+                f"{self.address} can't pay for {purpose}: it lacks coins for gas. "
+                f"Send it some (`strata wallet send {self.address} AMOUNT --coins` from a funded wallet)."
+            )
+        return self._explain(error)

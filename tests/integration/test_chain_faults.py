@@ -63,11 +63,12 @@ def test_transfer_when_the_reply_is_lost_then_it_is_paid_once(connect: Connect) 
 
 def test_transfer_when_another_process_takes_the_nonce_then_it_is_signed_anew(connect: Connect) -> None:
     chain, other = connect(0), connect(0)
-    stale = chain._signer()._next_nonce()
+    outbox = chain._signer().outbox
+    stale = outbox.next_nonce()
     other.transfer(SOMEBODY, TOKEN)
-    fresh = chain._signer()._next_nonce
+    fresh = outbox.next_nonce
     answers = iter([stale])
-    chain._signer()._next_nonce = lambda: next(answers, None) or fresh()  # type: ignore[method-assign]
+    outbox.next_nonce = lambda: next(answers, None) or fresh()  # type: ignore[method-assign]
     chain.transfer(SOMEBODY, TOKEN)
     assert chain.token_balance(SOMEBODY) == 2 * TOKEN
 
@@ -100,7 +101,7 @@ def test_transfer_when_the_process_dies_before_sending_then_the_next_run_sends_i
     def die(*_: Any) -> bool:
         raise Killed
 
-    dying._signer()._broadcast = die  # type: ignore[method-assign, assignment]
+    dying._signer().outbox.broadcast = die  # type: ignore[method-assign, assignment]
     with pytest.raises(Killed):
         dying.transfer(SOMEBODY, TOKEN)
     assert len(FileJournal(tmp_path).pending()) == 1
@@ -115,11 +116,9 @@ def test_journal_when_it_is_from_another_chain_then_nothing_is_sent_again(
 ) -> None:
     journal = FileJournal(tmp_path)
     chain = connect(0, journal=journal)
-    chain._signer()._broadcast = lambda *_: True  # type: ignore[method-assign]
+    chain.receipt_seconds = 1.0
+    chain._signer().outbox.broadcast = lambda *_: True  # type: ignore[method-assign]
     with pytest.raises(TransactionLost):
-        chain.receipt_seconds = 1.0
-        chain._signer().receipt_seconds = 1.0
-        chain._signer()._send_again = lambda entry: True  # type: ignore[method-assign]
         chain.transfer(SOMEBODY, TOKEN)
     assert len(journal.pending()) == 1
     fresh = start_chain()

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from pathlib import Path
-
 import pytest
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
@@ -14,7 +11,6 @@ from client.chain_rpc import RpcError
 from client.commitments import delta_commitment, head_commitment, new_salt, score_commitment
 from client.deploy import created_address
 from client.errors import Reverted, Unfunded
-from client.journal import FileJournal, JournalEntry
 from client.reverts import SENTENCES
 from contracts.artifact import CONTRACTS, load_artifact
 
@@ -115,19 +111,6 @@ def test_commitments_when_any_part_changes_then_the_hash_does() -> None:
 def test_created_address_when_the_nonce_is_known_then_it_is_the_chain_s() -> None:
     assert created_address(ADDRESS, 0) == "0x5FbDB2315678afecb367f032d93F642f64180aa3"
     assert created_address(ADDRESS, 1) == "0xe7f1725E7734CE288F8367e1Bb143E90bb3F0512"
-
-
-def test_journal_when_reopened_then_pending_entries_are_there_by_nonce(tmp_path: Path) -> None:
-    first = JournalEntry("0x01", "0xaa", ADDRESS, 5, 31337, "0x00", "a transfer", 1.0)
-    journal = FileJournal(tmp_path)
-    journal.record(first)
-    journal.record(replace(first, tx="0x02", nonce=4))
-    again = FileJournal(tmp_path)
-    assert [entry.nonce for entry in again.pending()] == [4, 5]
-    again.finish("0x02", "mined")
-    again.finish("0x02", "mined")
-    assert journal.pending() == [first]
-    assert (tmp_path / "sent.jsonl").read_text().count("\n") == 1
 
 
 def test_signatures_when_structs_are_arguments_then_they_are_spelled_out() -> None:
