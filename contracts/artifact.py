@@ -11,7 +11,7 @@ from typing import Any
 
 ARTIFACTS = Path(__file__).resolve().parent / "artifacts"
 
-LIBRARIES: tuple[str, ...] = ()
+LIBRARIES: tuple[str, ...] = ("Disputes", "Judging", "Reading", "Scoring", "Settling")
 """The libraries that contracts call (rather than contain), in the order in which they can be deployed. The compiler
 refuses to finish where this is not what the sources need."""
 

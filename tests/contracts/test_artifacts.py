@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from contracts import CONTRACTS, ArtifactMissing, compile, load_artifact
+from contracts import CONTRACTS, LIBRARIES, ArtifactMissing, compile, load_artifact
 from contracts.artifact import ARTIFACTS
 from tests.contracts.harness.build import ENTRIES
 from tests.contracts.net import HARNESS
@@ -31,10 +31,10 @@ def test_artifacts_when_a_source_changes_then_are_stale(tmp_path: Path) -> None:
     assert compile.hash_sources(before) == load_artifact("Rounds").source_sha256
     changed = {**before, "contracts/src/Rounds.sol": before["contracts/src/Rounds.sol"] + " "}
     assert compile.hash_sources(changed) != load_artifact("Rounds").source_sha256
-    assert compile.stale(compile.protocol_entries(), tmp_path) == sorted(CONTRACTS)
+    assert compile.stale(compile.protocol_entries(), tmp_path) == sorted((*LIBRARIES, *CONTRACTS))
 
 
-@pytest.mark.parametrize("name", CONTRACTS)
+@pytest.mark.parametrize("name", (*LIBRARIES, *CONTRACTS))
 def test_contract_when_deployed_then_fits_the_size_limit(name: str) -> None:
     assert 0 < json.loads((ARTIFACTS / f"{name}.json").read_text())["deployedBytes"] <= MAX_CODE
 
