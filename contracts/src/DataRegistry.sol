@@ -6,7 +6,6 @@ import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {Multicall} from "@openzeppelin/contracts/utils/Multicall.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
-import {Checkpoints} from "@openzeppelin/contracts/utils/structs/Checkpoints.sol";
 import {IDataRegistry} from "./interfaces/IDataRegistry.sol";
 import {IModelRegistry} from "./interfaces/IModelRegistry.sol";
 import {IStaking} from "./interfaces/IStaking.sol";
@@ -16,7 +15,6 @@ import {WeightedMedian} from "./libraries/WeightedMedian.sol";
 /// @title Datasets and the votes on them
 /// @dev Described in `IDataRegistry`.
 contract DataRegistry is IDataRegistry, AccessManaged, Multicall, Permitting {
-    using Checkpoints for Checkpoints.Trace208;
     using SafeERC20 for IERC20;
 
     uint8 private constant VALIDATOR = 2;
@@ -62,7 +60,6 @@ contract DataRegistry is IDataRegistry, AccessManaged, Multicall, Permitting {
     mapping(bytes32 commitment => uint64 blockNumber) public announcedAt;
     mapping(uint256 id => Dataset) private _datasets;
     mapping(uint256 id => Tally) private _tallies;
-    mapping(uint256 id => Checkpoints.Trace208) private _values;
 
     modifier known(uint256 id) {
         if (id == 0 || id > count) revert UnknownDataset(id);
@@ -200,11 +197,6 @@ contract DataRegistry is IDataRegistry, AccessManaged, Multicall, Permitting {
     }
 
     /// @inheritdoc IDataRegistry
-    function valueAt(uint256 id, uint256 blockNumber) external view returns (uint16) {
-        return uint16(_values[id].upperLookupRecent(SafeCast.toUint48(blockNumber)));
-    }
-
-    /// @inheritdoc IDataRegistry
     function hasVoted(uint256 id, address validator) external view returns (bool) {
         Tally storage tally = _tallies[id];
         return _isOpen(tally) && tally.votedIn[validator] == tally.number;
@@ -257,7 +249,7 @@ contract DataRegistry is IDataRegistry, AccessManaged, Multicall, Permitting {
             if (pending) {
                 _accept(id, value);
             } else {
-                _value(id, value);
+                dataset.value = value;
                 emit DatasetValued(id, value);
             }
         } else if (pending && rejecting * 2 > total) {
@@ -272,14 +264,9 @@ contract DataRegistry is IDataRegistry, AccessManaged, Multicall, Permitting {
     }
 
     function _accept(uint256 id, uint16 value) private {
-        (_datasets[id].status, _datasets[id].acceptedBlock) = (ACCEPTED, uint64(block.number));
-        _value(id, value);
+        Dataset storage dataset = _datasets[id];
+        (dataset.status, dataset.acceptedBlock, dataset.value) = (ACCEPTED, uint64(block.number), value);
         emit DatasetAccepted(id, uint64(block.number), value);
-    }
-
-    function _value(uint256 id, uint16 value) private {
-        _datasets[id].value = value;
-        _values[id].push(uint48(block.number), value);
     }
 
     function _reject(uint256 id, Dataset storage dataset) private {

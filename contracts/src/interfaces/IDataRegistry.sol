@@ -143,10 +143,6 @@ interface IDataRegistry {
     /// @notice What it is worth by the validators' vote, 0 to 10,000 basis points; 0 before it is accepted.
     function valueOf(uint256 id) external view returns (uint16);
 
-    /// @notice What it was worth at the end of a block. Rounds pay by the block before they opened, so that no vote in between
-    /// changes a sum that is half paid.
-    function valueAt(uint256 id, uint256 blockNumber) external view returns (uint16);
-
     /// @notice Whether the validator voted in the ballot that is open.
     function hasVoted(uint256 id, address validator) external view returns (bool);
 

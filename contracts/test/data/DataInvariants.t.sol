@@ -45,7 +45,6 @@ contract DataInvariantsTest is DataWorld {
             IDataRegistry.Dataset memory dataset = data.get(id);
             IDataRegistry.Ballot memory ballot = data.ballotOf(id);
             assertLe(dataset.value, 10_000, "value");
-            assertEq(dataset.value, data.valueAt(id, block.number), "value at");
             if (dataset.status == 2) assertEq(dataset.deposit, 0, "rejected");
             if (dataset.acceptedBlock == 0) assertEq(dataset.value, 0, "unaccepted");
             if (dataset.status > 1) assertFalse(data.isUsableAt(id, block.number), "usable");

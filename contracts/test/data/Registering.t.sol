@@ -216,7 +216,6 @@ contract RegisteringTest is DataWorld {
         assertFalse(data.isUsableAt(2, vm.getBlockNumber()));
         assertFalse(data.hasVoted(2, v40));
         assertEq(data.ballotOf(2).number, 0);
-        assertEq(data.valueAt(2, vm.getBlockNumber()), 0);
     }
 
     function _refused(bytes32 root, string memory licence, uint64 bytes_, uint32 shards, uint32 heldout) private {

@@ -37,8 +37,6 @@ contract VotingTest is DataWorld {
         _vote(v30, id, true, 1000);
         assertEq(_statusOf(id), 1);
         assertEq(data.valueOf(id), 9000);
-        assertEq(data.valueAt(id, now_), 9000);
-        assertEq(data.valueAt(id, now_ - 1), 0);
         assertEq(data.get(id).acceptedBlock, now_);
         assertFalse(data.ballotOf(id).open);
         assertFalse(data.hasVoted(id, v40));
@@ -99,8 +97,6 @@ contract VotingTest is DataWorld {
         emit IDataRegistry.DatasetValued(id, 2000);
         _vote(v20, id, true, 4000);
         assertEq(data.valueOf(id), 2000);
-        assertEq(data.valueAt(id, before), 9000);
-        assertEq(data.valueAt(id, before + 1), 2000);
         assertEq(_statusOf(id), 1);
         assertEq(data.get(id).acceptedBlock, before);
         assertEq(data.ballotOf(id).number, 2);
@@ -151,7 +147,6 @@ contract VotingTest is DataWorld {
         assertTrue(data.isUsableAt(id, opened));
         assertTrue(data.isUsableAt(id, vm.getBlockNumber() - 1));
         assertFalse(data.isUsableAt(id, vm.getBlockNumber()));
-        assertEq(data.valueAt(id, opened), 9000);
     }
 
     function test_vote_whenTheBallotLapsed_thenTheNextStartsFromNothing() external {
@@ -210,7 +205,7 @@ contract VotingTest is DataWorld {
         assertEq(data.valueOf(id), 10_000);
     }
 
-    function test_vote_whenSixtyFourAccept_thenOneMoreIsRefusedAndDecidingIsBounded() external {
+    function test_vote_whenSixtyFourAccept_thenOneMoreIsRefused() external {
         uint256 id = _submit(alice, MODEL, ROOT);
         address[] memory crowd = new address[](65);
         for (uint256 i; i < 65; ++i) {
@@ -225,27 +220,6 @@ contract VotingTest is DataWorld {
         _vote(crowd[64], id, true, 1);
         _vote(crowd[64], id, false, 1);
         assertEq(_statusOf(id), 0);
-    }
-
-    function test_vote_whenTheLastOfSixtyFourDecides_thenGasIsBounded() external {
-        uint256 id = _submit(alice, MODEL, ROOT);
-        stakes.set(MODEL, v40, 0);
-        stakes.set(MODEL, v30, 0);
-        stakes.set(MODEL, v20, 0);
-        stakes.set(MODEL, v10, 120e18);
-        for (uint256 i; i < 63; ++i) {
-            stakes.set(MODEL, account("crowd", i), 1e18);
-        }
-        skipBlocks(1);
-        for (uint256 i; i < 63; ++i) {
-            _vote(account("crowd", i), id, true, uint16(10_000 - i));
-        }
-        vm.prank(v10);
-        uint256 before = gasleft();
-        data.vote(id, true, 1);
-        uint256 used = before - gasleft();
-        assertEq(data.valueOf(id), 1);
-        assertLt(used, 1_000_000);
     }
 
     function testFuzz_vote_whenAnyoneVotesAnyhow_thenOnlyThresholdsDecide(uint8 ways, uint16[4] memory values) external {
