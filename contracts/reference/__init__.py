@@ -55,6 +55,7 @@ from contracts.reference.constants import (
 )
 from contracts.reference.judgement import (
     agreement,
+    agreement_or_last,
     ceiling,
     check_score,
     committee,
@@ -153,6 +154,7 @@ __all__ = [
     "RoundFacts",
     "Splits",
     "agreement",
+    "agreement_or_last",
     "are_splits_allowed",
     "assets_for",
     "bond_step",

@@ -158,6 +158,11 @@ def agreement(scores: Row, consensus_scores: Sequence[int]) -> int:
     return sum(min(pair) for pair in pairs) * FULL_AGREEMENT // high if high else FULL_AGREEMENT
 
 
+def agreement_or_last(scores: Row, consensus_scores: Sequence[int], last: int) -> int:
+    """This round's agreement, or ``last`` where the validator was dealt nothing (zero if it never was)."""
+    return agreement(scores, consensus_scores) if any(score is not None for score in scores) else last
+
+
 def is_invalid(reasons: Sequence[int | None], weights: Sequence[int]) -> bool:
     """Whether two thirds of a whole committee, its silent members too, call a delta malformed."""
     against = sum(weight for reason, weight in zip(reasons, weights, strict=True) if reason == ScoreReason.BAD_FORM)

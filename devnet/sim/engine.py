@@ -31,6 +31,8 @@ class Rules:
     kappa_bps: int = KAPPA_BPS
     is_capped: bool = True
     """Whether the ceiling cuts the consensus."""
+    remembers: bool = True
+    """Whether who was dealt nothing keeps its last agreement; else it has full agreement."""
 
 
 @dataclass(frozen=True)
@@ -73,24 +75,27 @@ def reach(scores: Ints, weights: Ints, kappa_bps: int) -> Ints:
     return np.where(votes[-1] > 0, values, 0)
 
 
-def judge(scores: Ints, stakes: Ints, weights: Ints, bonds: Ints, rules: Rules) -> Judged:
+def judge(scores: Ints, stakes: Ints, weights: Ints, bonds: Ints, last: Ints, rules: Rules) -> Judged:
     """Consensus, agreement, bonds and pay of a round.
 
-    ``scores`` and ``weights`` are validators by submissions; ``bonds`` are those with the submissions' miners. A validator
-    with no score at all revealed nothing, and is paid nothing.
+    ``scores`` and ``weights`` are validators by submissions; ``bonds`` are those with the submissions' miners, ``last``
+    is everybody's last agreement. A validator with no score at all revealed nothing, and is paid nothing.
     """
     votes = np.where(scores >= 0, weights, 0)
     given = np.where(votes > 0, scores, 0)
+    dealt = (votes > 0).any(axis=1)
     consensus = reach(given, votes, rules.kappa_bps)
-    revealed = (votes > 0).any(axis=1)
     if rules.is_capped:
-        tops = given.max(axis=1)[:, None]
-        consensus = np.minimum(consensus, reach(tops, np.where(revealed, stakes, 0)[:, None], rules.kappa_bps))
+        tops, judges = given.max(axis=1), np.where(dealt, stakes, 0)
+        consensus = np.minimum(consensus, reach(tops[:, None], judges[:, None], rules.kappa_bps))
     low = np.where(votes > 0, np.minimum(given, consensus), 0)
     high = np.where(votes > 0, np.maximum(given, consensus), 0).sum(axis=1)
     agreement = np.where(high > 0, low.sum(axis=1) * FULL_AGREEMENT // np.maximum(high, 1), FULL_AGREEMENT)
+    if rules.remembers:
+        agreement = np.where(dealt, agreement, last)
     bonds = bonds_after(bonds, votes * low, consensus)
     sums = (bonds * consensus).sum(axis=1)
+    revealed = (scores >= 0).any(axis=1)
     power = np.where(revealed, sums if consensus.any() else stakes, 0)
     pay = power.astype(np.float64) * agreement
     return Judged(consensus, agreement, bonds, sums, normalised(consensus), normalised(pay))

@@ -67,7 +67,7 @@ def play(
     favoured = np.zeros(world.miners, bool) if own is None else own
     skills = world.skills(rng)
     bonds = np.zeros((len(validators), world.miners), np.int64)
-    last = scores_of_first(skills)
+    last, agreement = scores_of_first(skills), np.zeros(len(validators), np.int64)
     paid, mined, agreed = (np.zeros(size) for size in (len(validators), world.miners, len(validators)))
     counted = voided = 0
     for number in range(rounds):
@@ -81,8 +81,8 @@ def play(
             continue
         order = rng.permutation(world.miners)
         weights = seats_drawn(stakes, world.miners, rules.committee, rng)
-        judged = judge(table[:, order], stakes, weights, bonds[:, order], rules)
-        bonds[:, order], last[order] = judged.bonds, judged.consensus
+        judged = judge(table[:, order], stakes, weights, bonds[:, order], agreement, rules)
+        bonds[:, order], last[order], agreement = judged.bonds, judged.consensus, judged.agreement
         if is_counted:
             paid, agreed = paid + judged.validator_shares, agreed + judged.agreement / 1e6
             mined[order] += judged.miner_shares
@@ -105,9 +105,7 @@ def shared(measured: Ints, validators: Sequence[Validator]) -> Ints:
     return measured[rows]
 
 
-def ballots(
-    validators: Sequence[Validator], measured: Ints, last: Ints, own: Mask, rng: np.random.Generator
-) -> Ints:
+def ballots(validators: Sequence[Validator], measured: Ints, last: Ints, own: Mask, rng: np.random.Generator) -> Ints:
     """Everybody's scores; rows of those who reveal nothing are silent."""
     table = np.full(measured.shape, SILENT, np.int64)
     for row, validator in enumerate(validators):
