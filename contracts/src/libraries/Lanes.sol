@@ -21,8 +21,8 @@ library Lanes {
     }
 
     /// @notice A score, or the reason for a score of zero, as a lane.
-    function pack(uint256 score, uint256 reason) internal pure returns (uint256) {
-        return reason == 0 ? score + 1 : FLAG | reason;
+    function pack(uint256 value, uint256 why) internal pure returns (uint256) {
+        return why == 0 ? value + 1 : FLAG | why;
     }
 
     /// @notice The score in a validator's lane.

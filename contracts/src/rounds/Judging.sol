@@ -124,7 +124,7 @@ library Judging {
         returns (Page memory page)
     {
         (page.modelId, page.round, page.staking) = (modelId, round, staking);
-        (page.since, page.parts) = (new uint256[](slots), new uint256[](slots));
+        page.since = new uint256[](slots);
         (page.low, page.high, page.bondSum) = (new uint256[](slots), new uint256[](slots), new uint256[](slots));
         for (uint256 i; i < slots; ++i) {
             page.since[i] = b.occupants[modelId][i].sinceRound;
@@ -142,6 +142,7 @@ library Judging {
     ) private {
         Round storage r = b.rounds[page.modelId][page.round];
         r.verdicts[group] = v.lanes;
+        page.parts = new uint256[](v.words.length);
         uint256 dataTotal;
         for (uint256 i; i < v.size; ++i) {
             uint256 value = Lanes.consensus(Lanes.at(v.lanes, i));
@@ -149,7 +150,7 @@ library Judging {
             if (value == 0) continue;
             consensus[offset + i] = uint64(value);
             Delta storage d = r.deltas[group * Lanes.GROUP + i];
-            _share(page, sum);
+            _share(page.parts, sum);
             _moveBonds(b, page, d.miner, value);
             dataTotal += _dataWeight(d.datasets, value);
         }
@@ -163,25 +164,36 @@ library Judging {
         pure
         returns (uint256 sum)
     {
+        (uint256[] memory words, uint256[] memory weights) = (v.words, v.weights);
+        (uint256[] memory parts, uint256[] memory low, uint256[] memory high) = (page.parts, page.low, page.high);
+        uint256 shift = index * 32;
         unchecked {
-            for (uint256 i; i < v.words.length; ++i) {
-                page.parts[i] = 0;
-                if (v.words[i] == 0) continue;
-                uint256 score = Lanes.score(Lanes.at(v.words[i], index));
-                (uint256 low, uint256 high) = score < value ? (score, value) : (value, score);
-                page.low[i] += low;
-                page.high[i] += high;
-                page.parts[i] = low * v.weights[i];
-                sum += page.parts[i];
+            for (uint256 i; i < words.length; ++i) {
+                uint256 lane = uint32(words[i] >> shift);
+                if (lane == 0) continue;
+                uint256 score = lane < Lanes.FLAG ? lane - 1 : 0;
+                if (score < value) {
+                    low[i] += score;
+                    high[i] += value;
+                } else {
+                    low[i] += value;
+                    high[i] += score;
+                    score = value;
+                }
+                score *= weights[i];
+                parts[i] = score;
+                sum += score;
             }
         }
     }
 
-    /// @dev Turns `parts` into parts of their sum, in 1/65535. The sum is above zero where the consensus is.
-    function _share(Page memory page, uint256 sum) private pure {
+    /// @dev Turns `parts` into parts of their sum, in 1/65535. The sum is above zero where the consensus is. Whose lane is empty
+    /// has an empty word, and a part of zero throughout the group.
+    function _share(uint256[] memory parts, uint256 sum) private pure {
         unchecked {
-            for (uint256 i; i < page.parts.length; ++i) {
-                if (page.parts[i] != 0) page.parts[i] = (page.parts[i] * Bonds.BOND_ONE) / sum;
+            for (uint256 i; i < parts.length; ++i) {
+                uint256 part = parts[i];
+                if (part != 0) parts[i] = (part * Bonds.BOND_ONE) / sum;
             }
         }
     }

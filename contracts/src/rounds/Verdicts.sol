@@ -8,7 +8,8 @@ import {Round, Seat} from "../libraries/RoundTypes.sol";
 
 /// @title What committees' revealed scores come to
 library Verdicts {
-    uint8 internal constant BAD_FORM = 2;
+    /// @dev The lane of a validator that calls a submission malformed.
+    uint256 private constant BAD_LANE = Lanes.FLAG | 2;
 
     /// @notice A group's verdict. `words` are its members' scores and `weights` their weights, by slot (0: silent, or no member);
     /// `lanes` is the consensus, of `size` submissions.
@@ -81,16 +82,18 @@ library Verdicts {
 
     /// @dev Fills the column of a submission's scores, and weighs those who call it malformed.
     function _column(Verdict memory v, uint256 index, uint256[] memory column) private pure returns (uint256 bad) {
+        (uint256[] memory words, uint256[] memory weights) = (v.words, v.weights);
+        uint256 shift = index * 32;
         uint256 found;
-        uint256 slots = v.words.length;
         unchecked {
-            for (uint256 i; i < slots; ++i) {
-                uint256 word = v.words[i];
-                if (word == 0) continue;
-                uint256 lane = Lanes.at(word, index);
-                uint256 weight = v.weights[i];
-                if (Lanes.reason(lane) == BAD_FORM) bad += weight;
-                column[found++] = (Lanes.score(lane) << 128) | weight;
+            for (uint256 i; i < words.length; ++i) {
+                uint256 lane = uint32(words[i] >> shift);
+                if (lane == 0) continue;
+                uint256 weight = weights[i];
+                if (lane < Lanes.FLAG) weight |= (lane - 1) << 128;
+                else if (lane == BAD_LANE) bad += weight;
+                column[found] = weight;
+                ++found;
             }
         }
     }

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.28;
+
+import {IModelRegistry} from "../../src/interfaces/IModelRegistry.sol";
+import {vm} from "../support/Vm.sol";
+import {RoundsWorld} from "./RoundsWorld.sol";
+
+/// @notice Forge's cheat code for the gas of the last call; true to a transaction's under `forge test --isolate`.
+interface GasMeter {
+    struct Gas {
+        uint64 gasLimit;
+        uint64 gasTotalUsed;
+        uint64 gasMemoryUsed;
+        int64 gasRefunded;
+        uint64 gasRemaining;
+    }
+
+    function lastCallGas() external view returns (Gas memory);
+}
+
+/// @notice The largest round that can be, all phases. Stand-ins cost less than the contracts that they stand for.
+contract RoundsGasTest is RoundsWorld {
+    uint256 private constant MINERS = 256;
+    uint256 private constant VALIDATORS = 64;
+    uint256 private constant DATASETS = 16;
+    uint256 private constant LIMIT = 15_000_000;
+
+    string[] private _steps;
+    mapping(string step => uint256) private _most;
+
+    function test_gas_whenAllSeatsAreTaken_thenEachTransactionIsBelowTheLimit() public {
+        models.setPolicy(_long(64));
+        _playLarge("all");
+    }
+
+    function test_gas_whenCommitteesAreDrawn_thenEachTransactionIsBelowTheLimit() public {
+        models.setPolicy(_long(16));
+        _playLarge("drawn");
+    }
+
+    function _long(uint8 committee) private pure returns (IModelRegistry.Policy memory p) {
+        p = policy(committee, 5000, 6666);
+        (p.scoreBlocks, p.scoreRevealBlocks, p.attestBlocks) = (200, 200, 200);
+    }
+
+    function _playLarge(string memory name) private {
+        rewards.beBrief();
+        populate(MINERS, VALIDATORS);
+        uint256[] memory used = new uint256[](DATASETS);
+        for (uint256 i; i < DATASETS; ++i) {
+            used[i] = i + 1;
+            data.set(i + 1, MODEL, account("owner", i), 5000, 1);
+        }
+        open();
+        _note("tick: open");
+        for (uint256 i; i < MINERS; ++i) {
+            commitDelta(i);
+            _note("commitDelta");
+        }
+        reach(REVEAL);
+        for (uint256 i; i < MINERS; ++i) {
+            revealDelta(i, used);
+            _note("revealDelta");
+        }
+        reach(SCORE);
+        skipBlocks(1);
+        _validate();
+        while (!view_().settled) {
+            bool known = view_().groupsJudged == 32;
+            tick();
+            _note(known ? "tick: settle" : "tick: consensus");
+        }
+        for (uint256 i; i < _steps.length; ++i) {
+            vm.snapshotValue(string.concat("rounds-", name), _steps[i], _most[_steps[i]]);
+            assertLt(_most[_steps[i]], LIMIT, _steps[i]);
+        }
+    }
+
+    function _validate() private {
+        tick();
+        _note("tick: seats");
+        uint64[][] memory rows = new uint64[][](VALIDATORS);
+        for (uint256 v; v < VALIDATORS; ++v) {
+            rows[v] = _row(rounds.dealt(MODEL, round, validator(v)).length, v);
+            commitScores(v, rows[v]);
+            _note("commitScores");
+        }
+        reach(SCORE_REVEAL);
+        for (uint256 v; v < VALIDATORS; ++v) {
+            revealScores(v, rows[v]);
+            _note("revealScores");
+        }
+        rollTo(view_().phaseEnd);
+        for (uint256 page; page < 8; ++page) {
+            tick();
+            _note("tick: consensus");
+        }
+        for (uint256 v; v < VALIDATORS; ++v) {
+            commitHead(v, HEAD);
+            _note("commitHead");
+        }
+        reach(ATTEST_REVEAL);
+        for (uint256 v; v < VALIDATORS; ++v) {
+            revealHead(v, HEAD);
+            _note("revealHead");
+        }
+        reach(FINAL);
+    }
+
+    function _row(uint256 length, uint256 who) private pure returns (uint64[] memory row) {
+        row = new uint64[](length);
+        for (uint256 i; i < length; ++i) {
+            row[i] = uint64(1 + uint256(keccak256(abi.encode(who, i))) % 1e9);
+        }
+    }
+
+    function _note(string memory step) private {
+        uint256 used = GasMeter(address(vm)).lastCallGas().gasTotalUsed;
+        if (_most[step] == 0) _steps.push(step);
+        if (used > _most[step]) _most[step] = used;
+    }
+}
