@@ -15,6 +15,7 @@ from client.chain_rpc import Rpc, RpcError
 from client.chain_send import FIXED_GAS, PLAIN_GAS, ROUNDS_GAS, TOKEN_GAS, Call, Pace, Sender, default_confirmations
 from client.errors import ConfigError
 from client.journal import Journal, MemoryJournal
+from client.permits import PERMIT_SECONDS, dataset_salt, sign_permit
 from client.settings import CONTRACTS, Network
 from client.types import (
     Event,
@@ -59,6 +60,7 @@ class Chain(Reads, Actions):
         """Sends nothing yet. ``patience``: seconds for which a dead end point is tried before ``ChainUnavailable``.
 
         ``timeout``: seconds of one request. ``receipt_seconds``: how long a transaction may take to be mined.
+        ``confirmations``: blocks on top of a transaction's own before it counts; None: what suits the chain.
         """
         chain = cls(network, Rpc(network.rpc, timeout, patience), account, journal)
         chain.receipt_seconds = receipt_seconds
@@ -189,15 +191,38 @@ class Chain(Reads, Actions):
         blocks = default_confirmations(self.chain_id) if self.confirmations is None else self.confirmations
         return Pace(self.receipt_seconds, blocks)
 
-    def _transact(self, contract: str, function: str, *args: Any) -> Receipt:
-        gas = ROUNDS_GAS if contract == "Rounds" else None
+    def _transact(self, contract: str, function: str, *args: Any, gas: int | None = None) -> Receipt:
+        if gas is None:
+            gas = FIXED_GAS.get(function, ROUNDS_GAS if contract == "Rounds" else None)
         call = Call(
             to=self.contract_address(contract),
             data=self._abis[contract].functions[function].encode(args),
             purpose=f"{contract}.{function}",
-            gas=FIXED_GAS.get(function, gas),
+            gas=gas,
         )
         return self._receipt(self._signer().send(call))
+
+    def _permitted(self, contract: str, amount: int, call: tuple[str, Sequence[Any]], gas: int | None) -> Receipt:
+        """A call and, in front of it, the leave to take ``amount`` wei that it needs."""
+        function, args = call
+        self._signer()
+        assert self._account is not None, "whoever can send can sign"
+        nonce = int(self._read("StrataToken", "nonces", self.address))
+        deadline = self.block().timestamp + PERMIT_SECONDS
+        spender = self.contract_address(contract)
+        signature = sign_permit(self._account, self.network, spender, amount, nonce, deadline)
+        functions = self._abis[contract].functions
+        leave = functions["selfPermit"].encode((amount, deadline, *signature))
+        calls = [bytes.fromhex(data[2:]) for data in (leave, functions[function].encode(args))]
+        data = functions["multicall"].encode((calls,))
+        intent = functions[function].encode(args)  # the leave differs from try to try
+        call_ = Call(spender, data, f"{contract}.{function}", gas=gas, intent=intent)
+        return self._receipt(self._signer().send(call_))
+
+    def _dataset_salt(self, model_id: int, root: bytes) -> bytes:
+        self._signer()
+        assert self._account is not None, "whoever can send can sign"
+        return dataset_salt(self._account, self.network, model_id, root)
 
     def pay_many(self, payments: Sequence[tuple[str, int, int]]) -> list[Receipt]:
         """Sends (address, wei of coins, wei of tokens) to many at once and waits for all: for faucets."""

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
 
-from client.chain_abi import checksum
-from client.chain_records import read_channel, read_dataset, read_model, read_round, read_submission
+from client.chain_records import read_channel, read_dataset, read_model
+from client.chain_rounds import RoundReads
 from client.chain_rpc import Rpc
+from client.chain_stake import StakeReads
 from client.errors import ChainError, ChainUnavailable, UnknownModel
 from client.types import (
     BlockInfo,
     ChannelInfo,
-    CommittedInfo,
     DatasetInfo,
     ModelInfo,
     Policy,
-    RoundInfo,
-    ScoreInfo,
-    SubmissionInfo,
 )
-from contracts.enums import Phase, Role, ScoreReason, VoidReason
 
 WAIT_POLL_SECONDS = 0.3
 
@@ -32,19 +26,13 @@ def at_block(block: int | None) -> str:
     return "latest" if block is None else hex(block)
 
 
-class Reads(ABC):
+class Reads(RoundReads, StakeReads):
     """What anybody can see. The class that mixes this in knows how to call contracts."""
 
     def __init__(self, rpc: Rpc) -> None:
+        super().__init__()
         self._rpc = rpc
-        self._policies: dict[int, Policy] = {}
         self._model_ids: dict[str, int] = {}
-        self._ended: dict[tuple[str, int, int], Any] = {}  # what can't change any more
-
-    @abstractmethod
-    def _read(self, contract: str, function: str, *args: Any, block: int | None = None) -> Any: ...
-    @abstractmethod
-    def _read_many(self, calls: Sequence[tuple[str, str, Sequence[Any]]], block: int | None = None) -> list[Any]: ...
 
     # ---- blocks and money
 
@@ -111,12 +99,10 @@ class Reads(ABC):
         """The digest of the model's head manifest."""
         return bytes(self._read("ModelRegistry", "headOf", model_id, block=block))
 
-    def policy(self, model_id: int) -> Policy:
-        """The phases' lengths; read once, since they never change."""
-        if model_id not in self._policies:
-            raw = self._read("ModelRegistry", "policyOf", model_id)
-            self._policies[model_id] = Policy(*(int(value) for value in raw.values()))
-        return self._policies[model_id]
+    def policy(self, model_id: int, block: int | None = None) -> Policy:
+        """The rules for rounds that open now; a live round keeps those that it opened with."""
+        raw = self._read("ModelRegistry", "policyOf", model_id, block=block)
+        return Policy(*(int(value) for value in raw.values()))
 
     def datasets(self, model_id: int | None = None, block: int | None = None) -> list[DatasetInfo]:
         """All datasets, or one model's, by id."""
@@ -133,104 +119,13 @@ class Reads(ABC):
         """The dataset with that root; 0 when there is none."""
         return int(self._read("DataRegistry", "idOf", root))
 
+    def dataset_deposit(self) -> int:
+        """What a registration has to leave behind now, in wei."""
+        return int(self._read("DataRegistry", "deposit"))
+
     def has_voted(self, dataset_id: int, validator: str) -> bool:
-        """Whether the validator voted on it."""
+        """Whether the validator voted in the dataset's open ballot."""
         return bool(self._read("DataRegistry", "hasVoted", dataset_id, validator))
-
-    # ---- stake
-
-    def stake_of(self, account: str, model_id: int, role: Role, block: int | None = None) -> int:
-        """Now, all that is staked; at ``block``, what counted at its end (wei)."""
-        if block is None:
-            return int(self._read("Staking", "stakeOf", account, model_id, int(role)))
-        return int(self._read("Staking", "stakeAt", account, model_id, int(role), block))
-
-    def total_stake(self, model_id: int, role: Role) -> int:
-        """Wei that count now."""
-        return int(self._read("Staking", "totalStake", model_id, int(role)))
-
-    def global_validator_stake(self) -> int:
-        """Wei of all models' validators that count now."""
-        return int(self._read("Staking", "globalValidatorStake"))
-
-    def min_stake(self, role: Role) -> int:
-        """The least stake that counts, in wei."""
-        return int(self._read("Staking", "minStake", int(role)))
-
-    def members(self, model_id: int, role: Role) -> list[str]:
-        """Accounts whose stake counts now."""
-        return list(self._read("Staking", "members", model_id, int(role)))
-
-    def pending_stake(self, account: str) -> int:
-        """Wei asked back and not yet taken."""
-        return int(self._read("Staking", "pendingOf", account))
-
-    def withdrawable_stake(self, account: str) -> int:
-        """The part of ``pending_stake`` that can be taken now."""
-        return int(self._read("Staking", "withdrawableOf", account))
-
-    def is_dropped(self, model_id: int, account: str) -> bool:
-        """Whether the validator was dropped for silence and has not rejoined."""
-        return bool(self._read("Staking", "isDropped", model_id, account))
-
-    # ---- rounds
-
-    def current(self, model_id: int, block: int | None = None) -> int:
-        """The model's last round, live or ended; 0 before the first."""
-        return int(self._read("Rounds", "current", model_id, block=block))
-
-    def round(self, model_id: int, number: int, block: int | None = None) -> RoundInfo:
-        """A round as it stands at the newest block (or ``block``)."""
-        key = ("round", model_id, number)
-        if block is None and key in self._ended:
-            info: RoundInfo = self._ended[key]
-            return info
-        info = read_round(model_id, self._read("Rounds", "roundView", model_id, number, block=block))
-        if block is None and info.settled and info.ended:
-            self._ended[key] = info
-        return info
-
-    def submissions(self, model_id: int, number: int, block: int | None = None) -> list[SubmissionInfo]:
-        """The revealed deltas, in submission order."""
-        key = ("submissions", model_id, number)
-        if block is None and key in self._ended:
-            return list(self._ended[key])
-        raws = self._read("Rounds", "submissions", model_id, number, block=block)
-        found = [read_submission(index, raw) for index, raw in enumerate(raws)]
-        if block is None and ("round", model_id, number) in self._ended:
-            self._ended[key] = tuple(found)
-        return found
-
-    def round_miners(self, model_id: int, number: int) -> list[str]:
-        """The miners frozen at the opening, ascending."""
-        return list(self._frozen("miners", model_id, number))
-
-    def round_validators(self, model_id: int, number: int) -> list[tuple[str, int]]:
-        """The validators frozen at the opening, ascending, with their stake in wei."""
-        accounts, stakes = self._frozen("validators", model_id, number)
-        return [(account, int(stake)) for account, stake in zip(accounts, stakes, strict=True)]
-
-    def scores_of(self, model_id: int, number: int, validator: str) -> ScoreInfo:
-        """What the validator revealed; empty tuples when it did not."""
-        scores, reasons, report = self._read("Rounds", "scoresOf", model_id, number, validator)
-        return ScoreInfo(checksum(validator), tuple(scores), tuple(ScoreReason(r) for r in reasons), bytes(report))
-
-    def committed(self, model_id: int, number: int, account: str) -> CommittedInfo:
-        """The account's commitments."""
-        return CommittedInfo(*(bytes(c) for c in self._read("Rounds", "committed", model_id, number, account)))
-
-    def head_of(self, model_id: int, number: int, validator: str) -> bytes:
-        """The head that the validator attested; zero when it did not."""
-        return bytes(self._read("Rounds", "headOf", model_id, number, validator))
-
-    def missed_of(self, model_id: int, validator: str) -> int:
-        """How many rounds in a row the validator has missed."""
-        return int(self._read("Rounds", "missedOf", model_id, validator))
-
-    def phase_at(self, model_id: int, number: int, block: int) -> tuple[Phase, int, VoidReason]:
-        """(phase, its end, void reason) at ``block`` if nobody acts until then."""
-        phase, end, reason = self._read("Rounds", "phaseAt", model_id, number, block)
-        return Phase(phase), int(end), VoidReason(reason)
 
     # ---- money earned, channels
 
@@ -259,16 +154,6 @@ class Reads(ABC):
         return read_channel(channel_id, self._read("InferenceChannels", "get", channel_id))
 
     # ---- inner parts
-
-    def _frozen(self, function: str, model_id: int, number: int) -> Any:
-        """What a round froze at its opening: read once it is open."""
-        key = (function, model_id, number)
-        if key not in self._ended:
-            result = self._read("Rounds", function, model_id, number)
-            if not (result[0] if isinstance(result, tuple) else result):
-                return result
-            self._ended[key] = result
-        return self._ended[key]
 
     def _model_id(self, name_or_id: str | int) -> int:
         if isinstance(name_or_id, int):

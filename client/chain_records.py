@@ -40,6 +40,9 @@ def read_dataset(dataset_id: int, raw: Raw) -> DatasetInfo:
         status=DatasetStatus(raw["status"]),
         accepted_block=int(raw["acceptedBlock"]),
         withdrawn_block=int(raw["withdrawnBlock"]),
+        value=int(raw["value"]),
+        deposit=int(raw["deposit"]),
+        registered_block=int(raw["registeredBlock"]),
     )
 
 
@@ -64,6 +67,13 @@ def read_round(model_id: int, raw: Raw) -> RoundInfo:
         void_reason=VoidReason(raw["voidReason"]),
         head=bytes(raw["head"]),
         settled=bool(raw["settled"]),
+        validator_count=int(raw["validatorCount"]),
+        committee=int(raw["committee"]),
+        kappa_bps=int(raw["kappaBps"]),
+        quorum_bps=int(raw["quorumBps"]),
+        groups_judged=int(raw["groupsJudged"]),
+        consensus_known=bool(raw["consensusKnown"]),
+        accepted=bool(raw["accepted"]),
     )
 
 

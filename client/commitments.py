@@ -61,6 +61,24 @@ def head_commitment(
     )
 
 
+def dataset_commitment(
+    chain_id: int, registry_address: str, model_id: int, sender: str, root: bytes, salt: bytes
+) -> bytes:
+    """``keccak256(abi.encode(chainid, registry, model, sender, root, salt))``."""
+    return _hash(
+        ("uint256", "address", "uint256", "address", "bytes32", "bytes32"),
+        (chain_id, registry_address, model_id, sender, root, salt),
+    )
+
+
+def pool_account(model_id: int, validator: str) -> str:
+    """Where the rewards of a validator's delegators are credited: an address whose key nobody holds."""
+    from eth_utils.address import to_checksum_address
+
+    digest = _hash(("string", "uint256", "address"), ("strata.pool", model_id, validator))
+    return str(to_checksum_address(digest[12:]))
+
+
 def round_seed(block_hash: bytes, model_id: int, round_number: int) -> bytes:
     """``keccak256(abi.encode(blockhash(openBlock), model, round))``."""
     return _hash(("bytes32", "uint256", "uint64"), (block_hash, model_id, round_number))

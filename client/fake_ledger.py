@@ -1,19 +1,17 @@
-"""The world behind :class:`client.fakes.FakeChain`: phases and consensus by ``contracts.reference``.
-
-Payments are simplified: a settled round credits its miners by consensus, nobody else. Nothing is slashed.
-"""
+"""The world behind :class:`client.fakes.FakeChain`: what the contracts would keep, by ``contracts.reference``."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from client.commitments import evaluation_seed, round_seed
-from client.errors import Reverted
-from client.reverts import sentence
+from client.fake_money import FakeMoney
+from client.fake_rounds import FakeRound
+from client.fake_stake import FakeBallot, FakeStake
+from client.fake_words import fake_address, refuse
 from client.types import (
     ZERO_DIGEST,
     ChannelInfo,
@@ -21,91 +19,59 @@ from client.types import (
     Event,
     ModelInfo,
     Policy,
-    Reveal,
     RoundInfo,
-    ScoreInfo,
     SubmissionInfo,
 )
 from contracts.enums import Phase, Role, VoidReason
-from contracts.reference import MAX_MISSED, RoundFacts, consensus, emission_at, phase_at, start_of, weights_q16
+from contracts.reference import (
+    INVALID_BPS,
+    MAX_MISSED,
+    PAGE_GROUPS,
+    PAGE_UNITS,
+    UNREVEALED_BPS,
+    Ended,
+    Pool,
+    RoundFacts,
+    data_weights,
+    emission_at,
+    emission_for,
+    ending,
+    paid_blocks,
+    phase_at,
+    start_of,
+    weights_q16,
+)
+
+__all__ = ["CHAIN_ID", "FakeLedger", "FakeRound", "fake_address", "refuse"]
 
 CHAIN_ID = 31337
 
 
-def fake_address(number: int) -> str:
-    """A checksummed address for tests."""
-    from eth_utils.address import to_checksum_address
+class FakeLedger(FakeStake, FakeMoney):
+    """Everything that the contracts would keep. Tests may change any of it.
 
-    return str(to_checksum_address(f"0x{number:040x}"))
+    ``minimum``: the least own stake that counts, in wei, whatever a policy says. ``unbonding``: in blocks.
+    """
 
-
-def refuse(name: str, *args: Any) -> Reverted:
-    """The exception that the contract would cause."""
-    return Reverted(name, args, sentence(name, ("",) * len(args), args))
-
-
-@dataclass
-class FakeRound:
-    """A round's state; stakes in wei, by address."""
-
-    model_id: int
-    number: int
-    open_block: int
-    windows: list[int]
-    base_head: bytes
-    miners: list[str]
-    validators: list[tuple[str, int]]
-    commits: dict[str, bytes] = field(default_factory=dict)
-    reveals: dict[str, Reveal] = field(default_factory=dict)
-    score_commits: dict[str, bytes] = field(default_factory=dict)
-    scores: dict[str, ScoreInfo] = field(default_factory=dict)
-    head_commits: dict[str, bytes] = field(default_factory=dict)
-    heads: dict[str, bytes] = field(default_factory=dict)
-    salts: bytes = ZERO_DIGEST
-    settled: bool = False
-
-    def stake(self, accounts: Sequence[str]) -> int:
-        """What these validators have frozen."""
-        return sum(stake for account, stake in self.validators if account in accounts)
-
-    def leading(self) -> tuple[bytes, int]:
-        """The head with most stake behind it."""
-        votes: dict[bytes, int] = defaultdict(int)
-        for account, head in self.heads.items():
-            votes[head] += self.stake([account])
-        return max(votes.items(), key=lambda item: item[1]) if votes else (ZERO_DIGEST, 0)
-
-    def consensus(self) -> list[int]:
-        """Per submission; micro-nats."""
-        judges = [(account, stake) for account, stake in self.validators if account in self.scores]
-        rows = [self.scores[account].scores for account, _ in judges]
-        return consensus(rows, [stake for _, stake in judges], len(self.reveals))
-
-    def close(self, phase: Phase, block: int) -> None:
-        """Ends a window with this block, since everybody has acted."""
-        first = self.open_block + sum(self.windows[: phase - 1])
-        self.windows[phase - 1] = block + 1 - first
-
-
-class FakeLedger:
-    """Everything that the contracts would keep. Tests may change any of it."""
-
-    def __init__(self, minimum: int = 1) -> None:
+    def __init__(self, minimum: int = 1, unbonding: int = 20) -> None:
+        FakeStake.__init__(self)
+        FakeMoney.__init__(self)
         self.block_number = 1
         self.minimum = minimum
+        self.unbonding = unbonding
         self.coins: dict[str, int] = defaultdict(int)
         self.tokens: dict[str, int] = defaultdict(int)
-        self.stakes: dict[tuple[int, Role, str], list[tuple[int, int]]] = defaultdict(list)  # (block, amount)
-        self.dropped: set[tuple[int, str]] = set()
         self.missed: dict[tuple[int, str], int] = defaultdict(int)
+        self.bonds: dict[int, dict[str, dict[str, int]]] = defaultdict(dict)  # model -> miner -> validator
+        self.settled_until: dict[int, int] = defaultdict(int)
         self.models: list[ModelInfo] = []
         self.policies: list[Policy] = []
         self.datasets: list[DatasetInfo] = []
-        self.votes: dict[int, dict[str, bool]] = defaultdict(dict)
+        self.ballots: dict[int, FakeBallot] = {}  # each dataset's last
+        self.deposit = 0  # of a dataset, in wei
         self.rounds: dict[int, list[FakeRound]] = defaultdict(list)
-        self.credits: list[tuple[str, int, int]] = []  # account, wei, unlock block
-        self.settled_rounds = 0
         self.channels: dict[bytes, ChannelInfo] = {}
+        self.paused_until = 0  # the first block in which rounds may open
         self.down = False  # a test may take the chain down
         self.log: list[Event] = []
 
@@ -122,60 +88,39 @@ class FakeLedger:
         """The running hash of all revealed salts."""
         return hashlib.sha256(mixed + salt).digest()
 
-    def emit(self, contract: str, name: str, **args: Any) -> Event:
+    def emit(self, contract: str, name: str, /, **args: Any) -> Event:
         """Logs an event in the newest block."""
         tx = hashlib.sha256(f"tx {self.block_number}".encode()).digest()
         event = Event(contract, name, args, self.block_number, tx, len(self.log))
         self.log.append(event)
         return event
 
-    # ---- stake
-
-    def set_stake(self, model_id: int, role: Role, account: str, amount: int) -> None:
-        """As of the newest block."""
-        self.stakes[(model_id, role, account)].append((self.block_number, amount))
-
-    def stake_at(self, model_id: int, role: Role, account: str, block: int) -> int:
-        """At the end of a block."""
-        amounts = [amount for at, amount in self.stakes[(model_id, role, account)] if at <= block]
-        return amounts[-1] if amounts else 0
-
-    def members(self, model_id: int, role: Role, block: int) -> list[tuple[str, int]]:
-        """Whose stake counts at the end of a block, ascending."""
-        accounts = [account for model, of, account in list(self.stakes) if (model, of) == (model_id, role)]
-        found = [(account, self.stake_at(model_id, role, account, block)) for account in accounts]
-        counted = [
-            (account, amount)
-            for account, amount in found
-            if amount >= self.minimum and not (role == Role.VALIDATOR and (model_id, account) in self.dropped)
-        ]
-        return sorted(counted, key=lambda item: int(item[0], 16))
-
     # ---- rounds
 
     def round_of(self, model_id: int, number: int) -> FakeRound:
-        """The live round, or ``WrongRound``."""
+        """The live round, or ``WrongRound``; a call to it records what is due."""
         rounds = self.rounds[model_id]
         if not rounds or rounds[-1].number != number:
             raise refuse("WrongRound", len(rounds))
+        self.advance(rounds[-1])
         return rounds[-1]
 
     def facts(self, round_: FakeRound) -> RoundFacts:
         """What the round's phase depends on."""
-        block = self.block_number
-        facts = RoundFacts(
+        return RoundFacts(
             open_block=round_.open_block,
             windows=tuple(round_.windows),
             commits=len(round_.commits),
             reveals=len(round_.reveals),
             seed_known=True,
             evaluation_seed_known=True,
-            frozen_stake=sum(stake for _, stake in round_.validators),
+            frozen_stake=round_.frozen_stake,
             scores_stake=round_.stake(list(round_.scores)),
             head_stake=round_.leading()[1],
+            quorum_bps=round_.policy.quorum_bps,
+            consensus_known=round_.consensus_known,
+            accepted=round_.consensus_known and any(round_.consensus()),
         )
-        scored = bool(round_.scores) and block >= start_of(facts, Phase.ATTEST)
-        return replace(facts, consensus_known=scored, accepted=scored and any(round_.consensus()))
 
     def phase(self, round_: FakeRound, block: int | None = None) -> tuple[Phase, int, VoidReason]:
         """(phase, its end, void reason)."""
@@ -188,72 +133,163 @@ class FakeLedger:
         if actual not in wanted:
             raise refuse("WrongPhase", int(actual), int(wanted[-1]))
 
-    def tick(self, model_id: int, number: int | None = None) -> None:
-        """Opens the next round, or settles the one that has ended; nothing for a round that was moved on already."""
+    def tick(self, model_id: int, number: int) -> None:
+        """Opens a round, takes a page of its consensus or settles a page of it; nothing where somebody was quicker."""
         rounds = self.rounds[model_id]
         over = not rounds or rounds[-1].settled
-        number = len(rounds) + over if number is None else number
         if number == 0 or number > len(rounds) + over:
             raise refuse("WrongRound", len(rounds))
-        if number <= len(rounds) and (over or number < len(rounds)):
-            return
-        if rounds and not rounds[-1].settled:
-            if self.phase(rounds[-1])[0] in (Phase.FINAL, Phase.VOID):
+        if number == len(rounds) and not over:
+            waits = self.advance(rounds[-1])
+            if not waits and self.phase(rounds[-1])[0] in (Phase.FINAL, Phase.VOID):
                 self.settle(rounds[-1])
-            return
-        self.open(model_id)
+        elif number > len(rounds):
+            self.open(model_id)
 
     def open(self, model_id: int) -> None:
         """Freezes stake at the block before."""
+        if self.block_number < self.paused_until:
+            raise refuse("Paused", self.paused_until)
         frozen = self.block_number - 1
         miners = [account for account, _ in self.members(model_id, Role.MINER, frozen)]
         validators = self.members(model_id, Role.VALIDATOR, frozen)
         if not miners or not validators:
             raise refuse("NotEnoughMembers", len(miners), len(validators))
         number = len(self.rounds[model_id]) + 1
-        base = self.models[model_id - 1].head
-        windows = list(self.policies[model_id - 1].as_tuple())
-        self.rounds[model_id].append(FakeRound(model_id, number, self.block_number, windows, base, miners, validators))
-        stake = sum(amount for _, amount in validators)
-        args = {"openBlock": self.block_number, "baseHead": base, "frozenStake": stake, "minerCount": len(miners)}
-        self.emit("Rounds", "RoundOpened", modelId=model_id, round=number, **args)
+        base, policy = self.models[model_id - 1].head, self.policies[model_id - 1]
+        everybody = [entry for model in self.models for entry in self.members(model.id, Role.VALIDATOR, frozen)]
+        stake = sum(amount for _, amount in everybody)
+        opened = FakeRound(
+            model_id, number, self.block_number, policy, list(policy.phases), base, miners, validators, stake
+        )
+        self.rounds[model_id].append(opened)
+        args = {"openBlock": self.block_number, "baseHead": base, "frozenStake": opened.frozen_stake}
+        self.emit("Rounds", "RoundOpened", modelId=model_id, round=number, **args, minerCount=len(miners))
+
+    def advance(self, round_: FakeRound) -> bool:
+        """Records the seed of the evaluation and takes a page of the consensus, where due; whether pages are left."""
+        score_start = start_of(self.facts(round_), Phase.SCORE)
+        where = {"modelId": round_.model_id, "round": round_.number}
+        if round_.reveals and self.block_number > score_start and round_.evaluation_seed == ZERO_DIGEST:
+            round_.evaluation_seed = self.evaluation_seed(round_)
+            self.emit("Rounds", "EvaluationSeedCaptured", **where, seed=round_.evaluation_seed)
+        phase, _, reason = self.phase(round_)
+        scored = Phase.ATTEST <= phase <= Phase.FINAL or reason == VoidReason.NO_HEAD_QUORUM
+        if not scored or round_.groups_judged == round_.groups:
+            return False
+        first = round_.groups_judged * 8
+        round_.groups_judged = min(round_.groups_judged + PAGE_GROUPS, round_.groups)
+        values = round_.consensus()
+        page = values[first : round_.groups_judged * 8]
+        self.emit("Rounds", "ConsensusPage", **where, **{"from": first}, consensus=page)
+        if round_.consensus_known:
+            self.emit("Rounds", "ConsensusReached", **where, total=sum(values), submissions=len(values))
+        return round_.groups_judged < round_.groups
+
+    def evaluation_seed(self, round_: FakeRound) -> bytes:
+        """Of the first block of SCORE and all salts."""
+        start = start_of(self.facts(round_), Phase.SCORE)
+        return evaluation_seed(self.block_hash(start), round_.salts, round_.model_id, round_.number)
+
+    # ---- settlement
 
     def settle(self, round_: FakeRound) -> None:
-        """Sets the head, credits the miners, counts silent validators."""
+        """A page: the first one sets the head, pays and punishes; as many follow as the contracts would need."""
         phase, _, reason = self.phase(round_)
-        round_.settled = True
         where = {"modelId": round_.model_id, "round": round_.number}
-        if phase == Phase.VOID:
-            self.emit("Rounds", "RoundVoided", **where, reason=int(reason))
-        else:
-            self._finalize(round_, where)
-        if reason != VoidReason.EMPTY:
-            self._count_silent(round_)
+        if round_.pages_left < 0:
+            if phase == Phase.VOID:
+                self.emit("Rounds", "RoundVoided", **where, reason=int(reason))
+            else:
+                self._finalize(round_, where)
+            self._pay(round_, phase == Phase.VOID, reason)
+            if reason not in (VoidReason.EMPTY, VoidReason.NO_SEED):
+                self._judge(round_)
+            units = sum(1 + len(reveal.dataset_ids) for reveal in round_.reveals.values())
+            round_.pages_left = 1 + (units + len(round_.commits) + 2 * len(round_.validators) - 1) // PAGE_UNITS
+        round_.pages_left -= 1
+        if round_.pages_left == 0:
+            round_.settled = True
+            self.emit("Rounds", "RoundSettled", **where)
 
     def _finalize(self, round_: FakeRound, where: dict[str, int]) -> None:
-        scores = round_.consensus()
-        head, stake = round_.leading() if any(scores) else (round_.base_head, 0)
-        self.emit("Rounds", "ConsensusReached", **where, consensus=scores, weightsQ16=weights_q16(scores))
+        accepted = any(round_.consensus())
+        head, stake = round_.leading() if accepted else (round_.base_head, 0)
         self.emit("Rounds", "RoundFinalized", **where, head=head, attestedStake=stake)
-        if any(scores):
+        if accepted:
             model = self.models[round_.model_id - 1]
             self.models[round_.model_id - 1] = replace(model, head=head, head_round=round_.number)
-        for miner, score in zip(round_.reveals, scores, strict=True):
-            amount = emission_at(self.settled_rounds) // 2 * score // max(1, sum(scores))
-            if amount:
-                self.credits.append((miner, amount, self.block_number + 5))
-                paid = {"account": miner, "kind": 0, "amount": amount, "unlockBlock": self.block_number + 5}
-                self.emit("Rewards", "RewardCredited", **where, **paid)
-        self.settled_rounds += 1
 
-    def _count_silent(self, round_: FakeRound) -> None:
-        attest = bool(round_.scores) and any(round_.consensus())
+    def _pay(self, round_: FakeRound, is_void: bool, reason: VoidReason) -> None:
+        model_id = round_.model_id
+        end = ending(self.facts(round_))[0]
+        blocks = paid_blocks(round_.open_block, end, self.settled_until[model_id])
+        self.settled_until[model_id] = max(end, self.settled_until[model_id])
+        per_block = 0 if reason == VoidReason.EMPTY else emission_at(round_.open_block)
+        stakes = (round_.frozen_stake, round_.global_stake)
+        emission = emission_for(per_block, blocks, *stakes, round_.policy.emission_bps)
+        self.pay_round((model_id, round_.number), self._ended(round_, is_void), emission, self._pools(round_))
+
+    def _ended(self, round_: FakeRound, is_void: bool) -> Ended:
+        if is_void:
+            return Ended(True)
+        values = round_.consensus()
+        validators = tuple(round_.judged(self.bonds[round_.model_id]))
+        if not any(values):
+            return Ended(False, validators=validators)
+        used = [reveal.dataset_ids for reveal in round_.reveals.values()]
+        miners = tuple(zip(round_.reveals, values, strict=True))
+        owners = data_weights(values, used, lambda number: self.datasets[number - 1].owner, round_.values.__getitem__)
+        return Ended(False, miners, validators, tuple(owners))
+
+    def _pools(self, round_: FakeRound) -> dict[str, Pool]:
+        keys = [(round_.model_id, Role.VALIDATOR, who) for who, _ in round_.validators]
+        members = [(key, self.members_of[key]) for key in keys]
+        return {key[2]: Pool(member.own, member.delegated, self.commission(key)) for key, member in members}
+
+    def _judge(self, round_: FakeRound) -> None:
+        """Slashes what was committed and never shown, and malformed deltas; counts silent validators."""
+        model = round_.model_id
+        for miner in round_.commits:
+            if miner not in round_.reveals:
+                self.slash(model, Role.MINER, miner, UNREVEALED_BPS)
+        for miner in round_.invalid() if round_.consensus_known else ():
+            self.slash(model, Role.MINER, miner, INVALID_BPS)
+        attest = round_.consensus_known and any(round_.consensus())
         for account, _ in round_.validators:
-            silent = account not in round_.scores or (attest and account not in round_.heads)
-            key = (round_.model_id, account)
-            self.missed[key] = self.missed[key] + 1 if silent else 0
-            if self.missed[key] >= MAX_MISSED:
-                self.dropped.add(key)
+            for committed, revealed in ((round_.score_commits, round_.scores), (round_.head_commits, round_.heads)):
+                if account in committed and account not in revealed:
+                    self.slash(model, Role.VALIDATOR, account, UNREVEALED_BPS)
+            self._count(round_, account, account not in round_.scores or (attest and account not in round_.heads))
+
+    def _count(self, round_: FakeRound, account: str, silent: bool) -> None:
+        key = (round_.model_id, account)
+        self.missed[key] = self.missed[key] + 1 if silent else 0
+        if not silent:
+            return
+        args = {"modelId": key[0], "round": round_.number, "validator": account, "missed": self.missed[key]}
+        self.emit("Rounds", "ValidatorMissed", **args)
+        if self.missed[key] >= MAX_MISSED:
+            self.missed[key] = 0
+            self.drop(*key)
+
+    def challenge(self, round_: FakeRound, account: str) -> None:
+        """An objection; two thirds of the stake void the round's rewards."""
+        where = (round_.model_id, round_.number)
+        if not round_.settled or self.phase(round_)[0] != Phase.FINAL:
+            raise refuse("NotFinal", round_.number)
+        if self.block_number >= self.unlocks[where] or where in self.voided:
+            raise refuse("TooLate", self.unlocks[where])
+        if account not in dict(round_.validators):
+            raise refuse("NotEnrolled", account)
+        if account in round_.challengers:
+            raise refuse("AlreadyChallenged")
+        round_.challengers.add(account)
+        stake = round_.stake([account])
+        args = {"modelId": where[0], "round": where[1], "validator": account, "stake": stake}
+        self.emit("Rounds", "RoundChallenged", **args)
+        if round_.stake(list(round_.challengers)) * 3 >= round_.frozen_stake * 2:
+            self.void_round(where)
 
     # ---- what is read
 
@@ -265,8 +301,7 @@ class FakeLedger:
         where = (round_.model_id, round_.number)
         seed = ZERO_DIGEST if self.block_number <= round_.open_block else self.block_hash(round_.open_block)
         scored = self.block_number > score_start and round_.reveals
-        mixed = evaluation_seed(self.block_hash(score_start), round_.salts, *where) if scored else ZERO_DIGEST
-        accepted = phase == Phase.FINAL and round_.scores and any(round_.consensus())
+        final = phase == Phase.FINAL
         return RoundInfo(
             model_id=round_.model_id,
             round=round_.number,
@@ -275,7 +310,7 @@ class FakeLedger:
             open_block=round_.open_block,
             score_start=score_start,
             seed=round_seed(seed, *where) if any(seed) else ZERO_DIGEST,
-            evaluation_seed=mixed,
+            evaluation_seed=self.evaluation_seed(round_) if scored else ZERO_DIGEST,
             base_head=round_.base_head,
             frozen_stake=facts.frozen_stake,
             miner_count=len(round_.miners),
@@ -284,14 +319,21 @@ class FakeLedger:
             scores_revealed_stake=facts.scores_stake,
             heads_revealed_stake=round_.stake(list(round_.heads)),
             void_reason=reason,
-            head=round_.leading()[0] if accepted else (round_.base_head if phase == Phase.FINAL else ZERO_DIGEST),
+            head=(round_.leading()[0] if facts.accepted else round_.base_head) if final else ZERO_DIGEST,
             settled=round_.settled,
+            validator_count=len(round_.validators),
+            committee=round_.policy.committee,
+            kappa_bps=round_.policy.kappa_bps,
+            quorum_bps=round_.policy.quorum_bps,
+            groups_judged=round_.groups_judged,
+            consensus_known=round_.consensus_known,
+            accepted=facts.accepted,
         )
 
     def submissions(self, round_: FakeRound) -> list[SubmissionInfo]:
         """In the order in which they were revealed; judged from the end of SCORE_REVEAL on."""
-        facts = self.facts(round_)
-        scores = round_.consensus() if facts.consensus_known else [0] * len(round_.reveals)
+        judged = bool(round_.scores) and self.block_number >= start_of(self.facts(round_), Phase.ATTEST)
+        scores = round_.consensus() if judged else [0] * len(round_.reveals)
         weights = weights_q16(scores)
         return [
             SubmissionInfo(

@@ -7,16 +7,19 @@ It keeps :class:`client.types.ChainLike`, refuses what the contracts refuse, and
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from client.commitments import delta_commitment, head_commitment, score_commitment
 from client.errors import ChainUnavailable, ConfigError, Unfunded
 from client.fake_ledger import CHAIN_ID, FakeLedger, FakeRound, fake_address, refuse
 from client.fake_registry import FakeRegistry
+from client.settings import CONTRACTS
 from client.types import (
     ZERO_DIGEST,
     BlockInfo,
     CommittedInfo,
+    CommitteeInfo,
     Event,
     Receipt,
     Reveal,
@@ -27,8 +30,6 @@ from client.types import (
 from contracts.enums import Phase, Role, ScoreReason, VoidReason
 
 __all__ = ["FakeChain", "FakeLedger", "fake_address"]
-
-CONTRACTS = ("StrataToken", "Staking", "ModelRegistry", "DataRegistry", "Rewards", "InferenceChannels", "Rounds")
 
 
 class FakeChain(FakeRegistry):
@@ -134,8 +135,17 @@ class FakeChain(FakeRegistry):
     # ---- rounds
 
     def tick(self, model_id: int, number: int | None = None) -> Receipt:
-        """Opens or settles."""
-        return self._do(lambda: self.ledger.tick(model_id, number))
+        """Opens or settles, page after page."""
+        rounds = self.ledger.rounds[model_id]
+        wanted = number if number is not None else len(rounds) + (not rounds or rounds[-1].settled)
+        receipt = self._do(lambda: self.ledger.tick(model_id, wanted))
+        while 0 < wanted <= len(rounds) and not rounds[wanted - 1].settled:
+            view = self.ledger.view(rounds[wanted - 1])
+            if not view.ended and (view.phase != Phase.ATTEST or view.consensus_known):
+                break
+            more = self._do(lambda: self.ledger.tick(model_id, wanted))
+            receipt = replace(more, events=(*receipt.events, *more.events))
+        return receipt
 
     def current(self, model_id: int, block: int | None = None) -> int:
         """The last round; 0 before the first."""
@@ -166,6 +176,35 @@ class FakeChain(FakeRegistry):
     def round_validators(self, model_id: int, number: int) -> list[tuple[str, int]]:
         """Frozen at the opening, with stake."""
         return list(self._round(model_id, number).validators)
+
+    def windows(self, model_id: int, number: int) -> tuple[int, ...]:
+        """The phases' lengths so far."""
+        return tuple(self._round(model_id, number).windows)
+
+    def dealt(self, model_id: int, number: int, validator: str) -> list[int]:
+        """What a validator is to score."""
+        return self._round(model_id, number).dealt(validator)
+
+    def committee(self, model_id: int, number: int, group: int) -> CommitteeInfo:
+        """Who judges a group."""
+        return self._round(model_id, number).committee(group)
+
+    def challenge(self, model_id: int, number: int) -> Receipt:
+        """Objects to a round."""
+        return self._do(lambda: self.ledger.challenge(self._round(model_id, number), self.address))
+
+    def unlock_of(self, model_id: int, number: int) -> int:
+        """When its rewards mature."""
+        return self.ledger.unlocks.get((model_id, number), 0)
+
+    def challenged_stake(self, model_id: int, number: int) -> int:
+        """Wei that objected."""
+        round_ = self._round(model_id, number)
+        return round_.stake(list(round_.challengers))
+
+    def is_voided(self, model_id: int, number: int) -> bool:
+        """Whether its rewards were taken back."""
+        return (model_id, number) in self.ledger.voided
 
     def _enrolled(self, round_: FakeRound, role: Role) -> None:
         accounts = round_.miners if role == Role.MINER else [account for account, _ in round_.validators]
@@ -211,6 +250,11 @@ class FakeChain(FakeRegistry):
             self._shown(round_.commits, delta_commitment(*args, reveal.digest, reveal.salt))
             if any(other.digest == reveal.digest for other in round_.reveals.values()):
                 raise refuse("DuplicateDigest", reveal.digest)
+            for wanted in reveal.dataset_ids:
+                info = next((d for d in self.ledger.datasets if d.id == wanted), None)
+                if info is None or info.model_id != model_id or not info.usable_at(round_.open_block):
+                    raise refuse("BadDatasetId", wanted)
+                round_.values.setdefault(wanted, info.value)
             round_.reveals[self.address] = reveal
             round_.salts = self.ledger.mix(round_.salts, reveal.salt)
             self.ledger.emit("Rounds", "DeltaRevealed", **self._reveal_args(round_, reveal))
@@ -273,8 +317,9 @@ class FakeChain(FakeRegistry):
         def act() -> None:
             round_ = self.ledger.round_of(model_id, number)
             self.ledger.need(round_, Phase.SCORE_REVEAL)
-            if not len(scores) == len(reasons) == len(round_.reveals):
-                raise refuse("BadLength", len(scores), len(round_.reveals))
+            wanted = len(round_.dealt(self.address))
+            if not len(scores) == len(reasons) == wanted:
+                raise refuse("BadLength", len(scores), wanted)
             where = (CHAIN_ID, self.contract_address("Rounds"), model_id, number, self.address)
             self._shown(round_.score_commits, score_commitment(*where, scores, reasons, report, salt))
             round_.scores[self.address] = ScoreInfo(self.address, tuple(scores), tuple(reasons), report)

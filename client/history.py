@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from client.cid import cid_of
+from client.commitments import pool_account
 from client.types import ChainLike, Event
 from contracts.enums import DeltaKind, RewardKind, ScoreReason, VoidReason
-from contracts.reference import DATA_UNIT
+from contracts.reference import ONE_Q16
 
 REASONS = {
     ScoreReason.OK: "it gained",
@@ -25,8 +26,8 @@ VOIDS = {
     VoidReason.NONE: "",
     VoidReason.EMPTY: "nobody committed or nobody revealed a delta",
     VoidReason.NO_SEED: "a seed's block could no longer be read",
-    VoidReason.NO_SCORE_QUORUM: "less than 2/3 of the frozen stake revealed scores",
-    VoidReason.NO_HEAD_QUORUM: "less than 2/3 of the frozen stake attested the same head",
+    VoidReason.NO_SCORE_QUORUM: "too little of the frozen stake revealed scores",
+    VoidReason.NO_HEAD_QUORUM: "too little of the frozen stake attested the same head",
 }
 
 
@@ -127,7 +128,10 @@ class _Book:
                 self.by_name[event.name].append(event)
         self.voided = {_round(e): VoidReason(e.args["reason"]) for e in self.by_name["RoundVoided"]}
         self.final = {_round(e): bytes(e.args["head"]) for e in self.by_name["RoundFinalized"]}
-        self.consensus = {_round(e): e for e in self.by_name["ConsensusReached"]}
+        self.totals = {_round(e): int(e.args["total"]) for e in self.by_name["ConsensusReached"]}
+        self.consensus = self._consensus()
+        self.taken_back = {_round(e) for e in self.by_name["RewardsVoided"]}
+        self._hands: dict[Key, list[int]] = {}
         self.pay: dict[tuple[RewardKind, Key], int] = defaultdict(int)
         for event in self.by_name["RewardCredited"]:
             self.pay[RewardKind(event.args["kind"]), (*_round(event), event.args["account"])] += event.args["amount"]
@@ -135,6 +139,13 @@ class _Book:
     def name(self, model_id: int) -> str:
         """The model's name."""
         return self.names.get(model_id, str(model_id))
+
+    def _consensus(self) -> dict[tuple[int, int], list[int]]:
+        """Micro-nats in submission order, from the pages; of rounds whose last page was taken."""
+        pages: dict[tuple[int, int], dict[int, int]] = defaultdict(dict)
+        for event in self.by_name["ConsensusPage"]:
+            pages[_round(event)].update(enumerate(event.args["consensus"], start=int(event.args["from"])))
+        return {where: [pages[where][index] for index in sorted(pages[where])] for where in self.totals}
 
     # ---- deltas
 
@@ -165,17 +176,29 @@ class _Book:
             )
 
     def _result(self, where: tuple[int, int], index: int) -> tuple[int | None, int | None]:
-        event = self.consensus.get(where)
-        if event is None:
+        if where not in self.consensus:
             return None, None
-        return int(event.args["consensus"][index]), int(event.args["weightsQ16"][index])
+        score, total = int(self.consensus[where][index]), self.totals[where]
+        return score, score * ONE_Q16 // total if total else 0
 
     def _reasons(self, where: tuple[int, int], index: int) -> dict[str, ScoreReason]:
-        return {
-            event.args["validator"]: ScoreReason(event.args["reasons"][index])
-            for event in self.by_name["ScoresRevealed"]
-            if _round(event) == where and index < len(event.args["reasons"])
-        }
+        """What each validator that was dealt a delta said of it."""
+        found = {}
+        for event in self.by_name["ScoresRevealed"]:
+            if _round(event) == where:
+                said, hand = event.args["reasons"], self._hand(where, event)
+                if index in hand:
+                    found[event.args["validator"]] = ScoreReason(said[hand.index(index)])
+        return found
+
+    def _hand(self, where: tuple[int, int], event: Event) -> list[int]:
+        """The submissions that a validator's scores are about: all in a small network, else what it was dealt."""
+        key = (*where, event.args["validator"])
+        if key not in self._hands:
+            count = sum(1 for delta in self.by_name["DeltaRevealed"] if _round(delta) == where)
+            every = len(event.args["scores"]) == count
+            self._hands[key] = list(range(count)) if every else self.chain.dealt(*key)
+        return self._hands[key]
 
     def _delta_note(self, where: tuple[int, int], score: int | None, reasons: Mapping[str, ScoreReason]) -> str:
         if where in self.voided:
@@ -183,6 +206,8 @@ class _Book:
         if score is None:
             return "not scored yet"
         if score > 0:
+            if where in self.taken_back:
+                return "accepted; its pay was taken back after validators objected"
             return "accepted" if where in self.final else "accepted, head not attested yet"
         said: dict[ScoreReason, list[str]] = defaultdict(list)
         for validator, reason in reasons.items():
@@ -223,10 +248,12 @@ class _Book:
         accepted = {int(e.args["id"]) for e in self.by_name["DatasetAccepted"]}
         rejected = {int(e.args["id"]) for e in self.by_name["DatasetRejected"]}
         withdrawn = {int(e.args["id"]) for e in self.by_name["DatasetWithdrawn"]}
+        removed = {int(e.args["id"]) for e in self.by_name["DatasetRemoved"]}
         used = self._uses()
         for event in self.by_name["DatasetRegistered"]:
             number, model_id = int(event.args["id"]), int(event.args["modelId"])
             state = "withdrawn" if number in withdrawn else "rejected by the validators" if number in rejected else ""
+            state = "taken out by the validators" if number in removed else state
             state = state or ("accepted" if number in accepted else "waits for the validators' vote")
             rounds = sorted({where for where, counts in used.items() if counts.get(number)})
             note = state + (f"; used in {len(rounds)} round{'s' if len(rounds) != 1 else ''}" if rounds else "")
@@ -243,17 +270,33 @@ class _Book:
                 note=note,
                 tx=event.tx,
                 block=event.block,
-                details={"dataset": number, "bytes": int(event.args["bytes_"]), "licence": event.args["licence"]},
+                details={
+                    "dataset": number,
+                    "bytes": int(event.args["bytes_"]),
+                    "licence": event.args["licence"],
+                    "value_bps": self._value(number),
+                },
             )
 
     def _uses(self) -> dict[tuple[int, int], dict[int, int]]:
-        """Per round and dataset its weight as the contract takes it: consensus over the datasets that a delta names."""
+        """Per round and dataset its weight as the contract takes it: consensus times value, over the datasets named."""
         uses: dict[tuple[int, int], dict[int, int]] = defaultdict(lambda: defaultdict(int))
         for event in self.by_name["DeltaRevealed"]:
             score = self._result(_round(event), int(event.args["index"]))[0] or 0
             for number in event.args["datasetIds"] if score else ():
-                uses[_round(event)][int(number)] += score * DATA_UNIT // len(event.args["datasetIds"])
+                value = self._value(int(number), event)
+                uses[_round(event)][int(number)] += score * value // len(event.args["datasetIds"])
         return uses
+
+    def _value(self, dataset: int, before: Event | None = None) -> int:
+        """A dataset's value in basis points, now or when ``before`` happened; 0 where validators gave it none."""
+        said = [
+            event
+            for name in ("DatasetAccepted", "DatasetValued")
+            for event in self.by_name[name]
+            if int(event.args["id"]) == dataset and (before is None or _place(event) < _place(before))
+        ]
+        return int(max(said, key=_place).args["value"]) if said else 0
 
     def _data_pay(self) -> dict[int, int]:
         owners = {int(e.args["id"]): str(e.args["owner"]) for e in self.by_name["DatasetRegistered"]}
@@ -277,6 +320,7 @@ class _Book:
         for event in self.by_name["ScoresRevealed"]:
             where, validator = _round(event), event.args["validator"]
             paid = self.pay[RewardKind.VALIDATOR, (*where, validator)]
+            pooled = self.pay[RewardKind.DELEGATION, (*where, pool_account(where[0], validator))]
             judged = [int(s) for s in event.args["scores"]]
             yield Contribution(
                 kind="SCORE",
@@ -292,7 +336,12 @@ class _Book:
                 + self._score_note(where, heads.get((*where, validator)), paid),
                 tx=event.tx,
                 block=event.block,
-                details={"scores": judged, "reasons": [ScoreReason(r).name for r in event.args["reasons"]]},
+                details={
+                    "scores": judged,
+                    "reasons": [ScoreReason(r).name for r in event.args["reasons"]],
+                    "submissions": self._hand(where, event),
+                    "delegators_wei": str(pooled),
+                },
             )
 
     def _score_note(self, where: tuple[int, int], head: bytes | None, paid: int) -> str:
@@ -305,7 +354,7 @@ class _Book:
         if head is None:
             return "; unpaid: it attested no head"
         if head != self.final[where]:
-            return "; unpaid: it attested another head than 2/3 of the stake"
+            return "; unpaid: it attested another head than the others"
         return "; unpaid: its scores disagree with the consensus"
 
     def answers(self) -> Iterable[Contribution]:
@@ -333,3 +382,7 @@ class _Book:
 
 def _round(event: Event) -> tuple[int, int]:
     return int(event.args["modelId"]), int(event.args["round"])
+
+
+def _place(event: Event) -> tuple[int, int]:
+    return event.block, event.log_index

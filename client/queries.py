@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from client.history import Contribution, Filter, contributions, void_words
-from client.types import ChainLike, ModelInfo, RoundInfo
+from client.types import ChainLike, DelegationInfo, ModelInfo, PoolInfo, RoundInfo
 from contracts.enums import Phase, RewardKind, Role
 
 __all__ = [
     "Balances",
     "Contribution",
+    "DelegationEntry",
     "Earned",
     "Filter",
     "ModelEntry",
@@ -20,7 +21,9 @@ __all__ = [
     "StakeEntry",
     "balances",
     "contributions",
+    "delegations",
     "model_tree",
+    "pools",
     "rewards",
     "round_states",
     "stakes",
@@ -56,23 +59,25 @@ class RoundState:
 
 @dataclass(frozen=True)
 class StakeEntry:
-    """An account's stake on a model (wei); ``counts``: enough of it, and not dropped."""
+    """Stake on an account of a model (wei); ``delegated``: by others; ``counts``: enough of it, with a seat."""
 
     model: ModelInfo
     role: Role
     amount: int
     total: int
     counts: bool
+    delegated: int = 0
 
 
 @dataclass(frozen=True)
 class Balances:
-    """All that an address has, in wei; shares by model name in 1e-18."""
+    """All that an address has, in wei; shares by model name in 1e-18. ``delegated``: what stands behind others."""
 
     address: str
     tokens: int
     coins: int
     staked: int
+    delegated: int
     unbonding: int
     vesting: int
     claimable: int
@@ -90,13 +95,24 @@ class Earned:
 
 
 @dataclass(frozen=True)
+class DelegationEntry:
+    """Stake behind a validator, in wei: what it is worth, what it can claim now, what the pool could still harvest."""
+
+    model: str
+    info: DelegationInfo
+    commission_bps: int
+    harvestable: int
+
+
+@dataclass(frozen=True)
 class RewardSummary:
-    """An account's earnings, in wei."""
+    """An account's earnings, in wei; ``delegations``: what its stake behind validators has brought."""
 
     claimable: int
     vesting: int
     claimed: int
     earned: tuple[Earned, ...]
+    delegations: tuple[DelegationEntry, ...] = ()
 
 
 def model_tree(chain: ChainLike) -> list[ModelEntry]:
@@ -132,6 +148,8 @@ def round_states(chain: ChainLike, name: str | None = None, last: int = 10) -> l
 def _round_note(info: RoundInfo) -> str:
     if info.ended and not info.settled:
         return "waits to be settled: anyone may run `strata rounds open MODEL`"
+    if info.phase == Phase.ATTEST and not info.consensus_known:
+        return "the consensus waits to be taken: anyone may run `strata rounds open MODEL`"
     if info.phase == Phase.FINAL and info.head == info.base_head:
         return "no delta was accepted; the head is unchanged"
     return ""
@@ -146,7 +164,8 @@ def stakes(chain: ChainLike, account: str) -> list[StakeEntry]:
             if amount:
                 members = {member.lower() for member in chain.members(model.id, role)}
                 counts = account.lower() in members
-                found.append(StakeEntry(model, role, amount, chain.total_stake(model.id, role), counts))
+                others = amount - chain.own_stake_of(account, model.id, role)
+                found.append(StakeEntry(model, role, amount, chain.total_stake(model.id, role), counts, others))
     return found
 
 
@@ -158,7 +177,8 @@ def balances(chain: ChainLike, address: str) -> Balances:
         address=address,
         tokens=chain.token_balance(address),
         coins=chain.balance(address),
-        staked=sum(chain.stake_of(address, model.id, role) for model in models for role in ROLES),
+        staked=sum(chain.own_stake_of(address, model.id, role) for model in models for role in ROLES),
+        delegated=sum(entry.info.assets for entry in delegations(chain, address)),
         unbonding=chain.pending_stake(address),
         vesting=chain.vesting(address),
         claimable=chain.claimable(address, [model.id for model in models]),
@@ -180,4 +200,25 @@ def rewards(chain: ChainLike, address: str) -> RewardSummary:
     )
     claimed = sum(int(event.args["amount"]) for event in chain.events("Rewards", "Claimed", account=address))
     due = chain.claimable(address, [model.id for model in models])
-    return RewardSummary(due, chain.vesting(address), claimed, earned)
+    return RewardSummary(due, chain.vesting(address), claimed, earned, tuple(delegations(chain, address)))
+
+
+def delegations(chain: ChainLike, holder: str) -> list[DelegationEntry]:
+    """Where the account's tokens stand behind validators."""
+    names = {model.id: model.name for model in chain.models()}
+    events = chain.events("Staking", "Delegated", holder=holder)
+    pools = sorted({(int(event.args["modelId"]), str(event.args["validator"])) for event in events})
+    found = []
+    for model_id, validator in pools:
+        info = chain.delegation(model_id, validator, holder)
+        if info.shares or info.reward:
+            commission = chain.pool(model_id, validator).commission_bps
+            name = names.get(model_id, str(model_id))
+            found.append(DelegationEntry(name, info, commission, chain.harvestable(model_id, validator)))
+    return found
+
+
+def pools(chain: ChainLike, model_id: int) -> list[PoolInfo]:
+    """The pools of a model's validators, the largest first."""
+    found = [chain.pool(model_id, validator) for validator in chain.members(model_id, Role.VALIDATOR)]
+    return sorted(found, key=lambda pool: -(pool.own + pool.delegated))

@@ -18,12 +18,14 @@ PANICS = {
 SENTENCES = {
     "AlreadyCommitted": "This account has committed in this round already; the first commitment stands.",
     "AlreadyRevealed": "This account has revealed in this round already; the first reveal stands.",
-    "AlreadyVoted": "This validator has voted on that dataset already.",
+    "AlreadyVoted": "This validator has voted in that dataset's open ballot already.",
     "NotCommitted": "This account committed nothing in this round, so there is nothing to reveal.",
     "CommitmentMismatch": "What was revealed is not what was committed (value, salt, sender or round differ).",
-    "NotEnrolled": ("This account has no frozen stake in that round. Stake first: `strata stake add`."),
+    "NotEnrolled": (
+        "This account has no stake of that kind that counted when the round opened. Stake first: `strata stake add`."
+    ),
     "WrongRound": "That is not the model's current round.",
-    "BadLength": "The number of scores or reasons is not the number of submissions.",
+    "BadLength": "The number of scores or reasons is not the number of submissions that were dealt to this validator.",
     "DuplicateDigest": "Another miner revealed the same delta before.",
     "DuplicateRoot": "A dataset with the same content is registered already; see `strata data list`.",
     "TooEarly": "It is too early for that; wait some blocks and try again.",
@@ -41,10 +43,13 @@ SENTENCES = {
     "BadDatasetId": "A dataset that the delta names is not usable in this round.",
     "WrongBase": "The delta starts from another head than the round's.",
     "NotEnoughMembers": "A round needs a miner and a validator, staked in an earlier block. See `strata stake add`.",
-    "NotValidator": "Only validators with stake on the dataset's model may vote on it.",
+    "NotValidator": "Only validators whose stake counted before the ballot began may vote on the dataset.",
     "NotOwner": "Only the dataset's owner may do that.",
     "WrongStatus": "The dataset is not in a state in which that can be done; see `strata data show`.",
-    "BadDataset": "The dataset's registration is incomplete (root, shards, bytes, or a licence of 1 to 64 bytes).",
+    "BadDataset": (
+        "The dataset's registration is incomplete or out of bounds (root, shards up to 100,000, "
+        "no more held out than trained on, bytes, a licence of 1 to 64 bytes)."
+    ),
     "BadName": "The name or field is empty or longer than 64 bytes.",
     "BadLevel": "A root must be global, and a child's level must be below its parent's.",
     "BadPolicy": "Each phase must last 2 to 100,000 blocks.",
@@ -60,7 +65,38 @@ SENTENCES = {
     "Closing": "The channel is closing.",
     "NotUser": "Only the channel's user may do that.",
     "NotServer": "Only the channel's server may do that.",
-    "TooManyMembers": "The model has as many members of that role as it can have.",
+    "TooManyMembers": (
+        "All seats of that role are taken by others with at least as much stake. Stake more than the lowest."
+    ),
+    "NotAnnounced": "The dataset was not announced in an earlier block. Submit it again: it is announced first.",
+    "TooManyVotes": "The ballot on that dataset has as many votes as it can hold.",
+    "BallotRunning": "Validators are voting on that dataset; it can be withdrawn when the ballot has ended.",
+    "NothingToReclaim": (
+        "No deposit of that dataset can be taken back (it waits for the vote, was rejected, or is paid already)."
+    ),
+    "BadValue": "A dataset's value goes from 0 to 10,000 basis points.",
+    "BadSetting": "That setting is out of its bounds.",
+    "BadThreshold": "A committee, threshold, emission part or minimum stake of the policy is out of its bounds.",
+    "RoundTooLong": "The policy's phases make a longer round than the network's unbonding time allows. Shorten them.",
+    "NotEligible": (
+        "The account's own stake is below the model's minimum, or it was dropped: it gets no "
+        "seat. Stake more or rejoin."
+    ),
+    "BadCommission": "A commission can be 50 % at most.",
+    "Paused": (
+        "The guardian has paused openings: no round opens before that block. Live rounds go on; see `strata gov`."
+    ),
+    "NotFinal": "The round has not ended with a head, or is not settled yet.",
+    "TooLate": "The round's rewards have vested (or were taken back) already.",
+    "AlreadyChallenged": "This validator has objected to that round already.",
+    "AlreadyProven": "That validator's conflict in that round was proven before.",
+    "NoConflict": "Both statements name the same head; that is no conflict.",
+    "BadSignature": "The validator did not sign that head for that round.",
+    "BadPause": "A pause lasts 1 to 50,400 blocks.",
+    "PauseTooSoon": "The last pause ended too short a while ago.",
+    "AccessManagedUnauthorized": (
+        "Only governance may do that, by a decision that waits in the timelock; see `strata gov`."
+    ),
 }
 
 

@@ -14,13 +14,15 @@ from typing import Any, get_type_hints
 from client.errors import ConfigError
 
 CONTRACTS = (
+    "StrataTimelock",
+    "StrataAuthority",
     "StrataToken",
-    "Staking",
     "ModelRegistry",
+    "Staking",
     "DataRegistry",
-    "Rounds",
     "Rewards",
     "InferenceChannels",
+    "Rounds",
 )
 
 

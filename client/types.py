@@ -1,16 +1,18 @@
 """What the chain says, as frozen records: addresses checksummed text, digests and hashes 32 bytes, money integer wei.
 
-``ChainLike`` is the Protocol that :class:`client.chain.Chain` and :class:`client.fakes.FakeChain` both keep.
+``ChainLike`` (in ``client.chain_like``) is the Protocol that :class:`client.chain.Chain` and
+:class:`client.fakes.FakeChain` both keep.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass, field
 from enum import IntEnum
-from typing import Any, Protocol
+from typing import Any
 
-from contracts.enums import DeltaKind, Level, Phase, Role, ScoreReason, VoidReason
+from client.chain_like import ChainLike as ChainLike
+from contracts.enums import DeltaKind, Level, Phase, ScoreReason, VoidReason
 
 ZERO_DIGEST = bytes(32)
 ZERO_ADDRESS = "0x" + "00" * 20
@@ -23,6 +25,7 @@ class DatasetStatus(IntEnum):
     ACCEPTED = 1
     REJECTED = 2
     WITHDRAWN = 3
+    REMOVED = 4
 
 
 @dataclass(frozen=True)
@@ -34,9 +37,19 @@ class BlockInfo:
     hash: bytes
 
 
+TOKEN = 10**18
+FULL_VALUE = 10_000
+"""A dataset's greatest value, in basis points."""
+
+
 @dataclass(frozen=True)
 class Policy:
-    """The length of each phase of a model's rounds, in blocks (2..100000 each); the order is Solidity's."""
+    """A model's rules in Solidity's order. Phases in blocks (2..100000 each), parts in basis points, stakes in wei.
+
+    ``committee``: validators that judge a group of submissions, where there are more. ``kappa_bps``: the part of the
+    stake that has to reach a score. ``quorum_bps``: the part of the frozen stake that has to take part.
+    ``emission_bps``: the part of the emission that a round may have.
+    """
 
     train_blocks: int
     commit_blocks: int
@@ -45,18 +58,21 @@ class Policy:
     score_reveal_blocks: int
     attest_blocks: int
     attest_reveal_blocks: int
+    committee: int = 16
+    kappa_bps: int = 5000
+    quorum_bps: int = 6667
+    emission_bps: int = 10_000
+    min_miner_stake: int = 1 * TOKEN
+    min_validator_stake: int = 10 * TOKEN
 
     def as_tuple(self) -> tuple[int, ...]:
         """The struct as Solidity takes it."""
-        return (
-            self.train_blocks,
-            self.commit_blocks,
-            self.reveal_blocks,
-            self.score_blocks,
-            self.score_reveal_blocks,
-            self.attest_blocks,
-            self.attest_reveal_blocks,
-        )
+        return astuple(self)
+
+    @property
+    def phases(self) -> tuple[int, ...]:
+        """The lengths of the seven phases, in blocks."""
+        return self.as_tuple()[:7]
 
 
 @dataclass(frozen=True)
@@ -76,7 +92,10 @@ class ModelInfo:
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """A dataset in the registry. ``size`` is in bytes; block 0 means "not yet"."""
+    """A dataset in the registry. ``size`` is in bytes; block 0 means "not yet".
+
+    ``value``: what it counts in payments, in basis points; ``deposit``: what its owner can get back, in wei.
+    """
 
     id: int
     model_id: int
@@ -89,9 +108,12 @@ class DatasetInfo:
     status: DatasetStatus
     accepted_block: int
     withdrawn_block: int
+    value: int = FULL_VALUE
+    deposit: int = 0
+    registered_block: int = 0
 
     def usable_at(self, block: int) -> bool:
-        """Whether a round opened at ``block`` may use it: accepted strictly before, not withdrawn by then."""
+        """Whether a round opened at ``block`` may use it: accepted strictly before, not taken out by then."""
         if self.accepted_block == 0 or self.accepted_block >= block:
             return False
         return self.withdrawn_block == 0 or self.withdrawn_block > block
@@ -102,7 +124,8 @@ class RoundInfo:
     """A round as the chain sees it at the block of the call.
 
     ``phase_end`` is the first block after the phase (0 once ended); seeds are 32 zero bytes until they can be read;
-    stakes are wei.
+    stakes are wei. ``committee``, ``kappa_bps`` and ``quorum_bps`` are the policy's when it opened. ``groups_judged``:
+    of how many groups of submissions the consensus was taken; ``accepted``: some of it is above zero.
     """
 
     model_id: int
@@ -123,6 +146,13 @@ class RoundInfo:
     void_reason: VoidReason
     head: bytes
     settled: bool
+    validator_count: int = 0
+    committee: int = 64
+    kappa_bps: int = 5000
+    quorum_bps: int = 6667
+    groups_judged: int = 0
+    consensus_known: bool = False
+    accepted: bool = False
 
     @property
     def ended(self) -> bool:
@@ -147,7 +177,7 @@ class SubmissionInfo:
 
 @dataclass(frozen=True)
 class ScoreInfo:
-    """One validator's revealed scores, in submission order: micro-nats, reasons, and the digest of its report."""
+    """A validator's revealed scores of what was dealt to it, ascending: micro-nats, reasons, its report's digest."""
 
     validator: str
     scores: tuple[int, ...]
@@ -162,6 +192,39 @@ class CommittedInfo:
     delta: bytes
     score: bytes
     head: bytes
+
+
+@dataclass(frozen=True)
+class CommitteeInfo:
+    """Who judges a group of eight submissions, and with which weight: stake in wei, or how often it was drawn."""
+
+    group: int
+    members: tuple[str, ...]
+    weights: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class PoolInfo:
+    """A validator with those who delegated to it. Stakes in wei; ``commission_bps`` is what it keeps of their part."""
+
+    model_id: int
+    validator: str
+    own: int
+    delegated: int
+    shares: int
+    commission_bps: int
+
+
+@dataclass(frozen=True)
+class DelegationInfo:
+    """What one holder has in a validator's pool: shares, the wei that they are worth, the wei that it could claim."""
+
+    model_id: int
+    validator: str
+    holder: str
+    shares: int
+    assets: int
+    reward: int = 0
 
 
 @dataclass(frozen=True)
@@ -216,113 +279,3 @@ class Receipt:
             if event.name == name:
                 return event
         raise KeyError(name)
-
-
-class ChainLike(Protocol):
-    """Every call that a role, a command or the audit may make. All block; all may raise ``ChainUnavailable``.
-
-    Reads take ``block`` where a fixed point in time matters; ``None`` means the newest block.
-    Transactions return a :class:`Receipt` once mined and raise ``Reverted`` when the contract refuses.
-    """
-
-    @property
-    def address(self) -> str: ...  # of the account that signs; ConfigError without one
-    @property
-    def chain_id(self) -> int: ...
-    @property
-    def deploy_block(self) -> int: ...
-
-    # blocks and money
-    def block_number(self) -> int: ...
-    def block(self, number: int | None = None) -> BlockInfo: ...
-    def wait_block(self, number: int, timeout: float) -> int: ...
-    def contract_address(self, contract: str) -> str: ...
-    def balance(self, address: str, block: int | None = None) -> int: ...
-    def token_balance(self, address: str, block: int | None = None) -> int: ...
-    def total_supply(self, block: int | None = None) -> int: ...
-    def transfer(self, to: str, amount: int) -> Receipt: ...
-    def send_coins(self, to: str, amount: int) -> Receipt: ...
-    def allowance(self, owner: str, spender: str) -> int: ...
-    def approve(self, spender: str, amount: int) -> Receipt: ...
-
-    # models and data
-    def models(self) -> list[ModelInfo]: ...
-    def model(self, name_or_id: str | int) -> ModelInfo: ...
-    def head(self, model_id: int, block: int | None = None) -> bytes: ...
-    def policy(self, model_id: int) -> Policy: ...
-    def register_model(
-        self, parent_id: int, level: Level, name: str, field: str, genesis: bytes, policy: Policy
-    ) -> ModelInfo: ...
-    def datasets(self, model_id: int | None = None, block: int | None = None) -> list[DatasetInfo]: ...
-    def dataset(self, dataset_id: int, block: int | None = None) -> DatasetInfo: ...
-    def dataset_id_of(self, root: bytes) -> int: ...  # 0 when it is not registered
-    def register_dataset(
-        self, model_id: int, root: bytes, licence: str, size: int, shards: int, heldout: int
-    ) -> DatasetInfo: ...
-    def vote_dataset(self, dataset_id: int, accept: bool) -> Receipt: ...
-    def withdraw_dataset(self, dataset_id: int) -> Receipt: ...
-    def has_voted(self, dataset_id: int, validator: str) -> bool: ...
-
-    # stake
-    def stake(self, model_id: int, role: Role, amount: int) -> Receipt: ...  # approves first where needed
-    def unstake(self, model_id: int, role: Role, amount: int) -> Receipt: ...
-    def withdraw_stake(self) -> Receipt: ...
-    def rejoin(self, model_id: int) -> Receipt: ...
-    def stake_of(self, account: str, model_id: int, role: Role, block: int | None = None) -> int: ...
-    def total_stake(self, model_id: int, role: Role) -> int: ...
-    def global_validator_stake(self) -> int: ...
-    def min_stake(self, role: Role) -> int: ...
-    def members(self, model_id: int, role: Role) -> list[str]: ...
-    def pending_stake(self, account: str) -> int: ...
-
-    # rounds
-    def tick(self, model_id: int, number: int | None = None) -> Receipt: ...
-    def current(self, model_id: int, block: int | None = None) -> int: ...
-    def round(self, model_id: int, number: int, block: int | None = None) -> RoundInfo: ...
-    def submissions(self, model_id: int, number: int, block: int | None = None) -> list[SubmissionInfo]: ...
-    def round_miners(self, model_id: int, number: int) -> list[str]: ...
-    def round_validators(self, model_id: int, number: int) -> list[tuple[str, int]]: ...
-    def commit_delta(self, model_id: int, number: int, commitment: bytes) -> Receipt: ...
-    def reveal_delta(self, model_id: int, number: int, reveal: Reveal) -> Receipt: ...
-    def commit_scores(self, model_id: int, number: int, commitment: bytes) -> Receipt: ...
-    def reveal_scores(
-        self,
-        model_id: int,
-        number: int,
-        scores: Sequence[int],
-        reasons: Sequence[ScoreReason],
-        report: bytes,
-        salt: bytes,
-    ) -> Receipt: ...
-    def commit_head(self, model_id: int, number: int, commitment: bytes) -> Receipt: ...
-    def reveal_head(self, model_id: int, number: int, head: bytes, salt: bytes) -> Receipt: ...
-    def scores_of(self, model_id: int, number: int, validator: str) -> ScoreInfo: ...  # empty when not revealed
-    def committed(self, model_id: int, number: int, account: str) -> CommittedInfo: ...
-    def head_of(self, model_id: int, number: int, validator: str) -> bytes: ...
-
-    # money earned
-    def claim(self, model_ids: Sequence[int]) -> Receipt: ...
-    def claimable(self, account: str, model_ids: Sequence[int]) -> int: ...
-    def vesting(self, account: str) -> int: ...
-    def shares_of(self, model_id: int, account: str) -> int: ...
-    def total_shares(self, model_id: int) -> int: ...
-    def carry(self, model_id: int) -> int: ...
-
-    # channels
-    def open_channel(self, server: str, model_id: int, deposit: int) -> ChannelInfo: ...  # approves first where needed
-    def channel(self, channel_id: bytes) -> ChannelInfo: ...
-    def top_up(self, channel_id: bytes, amount: int) -> Receipt: ...
-    def redeem(self, channel_id: bytes, cumulative: int, signature: bytes) -> Receipt: ...
-    def start_close(self, channel_id: bytes) -> Receipt: ...
-    def close_channel(self, channel_id: bytes) -> Receipt: ...
-    def close_by_server(self, channel_id: bytes) -> Receipt: ...
-
-    # history
-    def events(
-        self,
-        contract: str,
-        event: str | None = None,
-        from_block: int | None = None,
-        to_block: int | None = None,
-        **filters: Any,
-    ) -> list[Event]: ...

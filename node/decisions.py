@@ -19,6 +19,7 @@ class Action(StrEnum):
 
     WAIT = "wait"
     OPEN = "open"  # no round is live: tick opens one
+    TALLY = "tally"  # nothing was accepted, and the chain has not summed it up: tick does
     SETTLE = "settle"  # the round is over and nobody has settled it: tick does
     FINISH = "finish"  # the round is over: load the head, tidy up
     TRAIN = "train"
@@ -131,6 +132,6 @@ def usable(datasets: list[DatasetInfo], open_block: int) -> list[DatasetInfo]:
     return sorted((d for d in datasets if d.usable_at(open_block)), key=lambda d: d.id)
 
 
-def to_vote_on(datasets: list[DatasetInfo], seen: frozenset[int]) -> list[DatasetInfo]:
-    """Pending datasets that this validator has not dealt with."""
-    return [d for d in datasets if d.status == DatasetStatus.PENDING and d.id not in seen]
+def to_vote_on(datasets: list[DatasetInfo]) -> list[DatasetInfo]:
+    """Datasets that wait for the validators."""
+    return [d for d in datasets if d.status == DatasetStatus.PENDING]

@@ -13,7 +13,6 @@ from client.types import (
     DatasetInfo,
     Event,
     ModelInfo,
-    Policy,
     Receipt,
     Reveal,
     RoundInfo,
@@ -64,7 +63,6 @@ class Registry(Protocol):
 
     def models(self) -> list[ModelInfo]: ...
     def model(self, name_or_id: str | int) -> ModelInfo: ...
-    def policy(self, model_id: int) -> Policy: ...
     def datasets(self, model_id: int | None = None) -> list[DatasetInfo]: ...
     def stake_of(self, account: str, model_id: int, role: Role) -> int: ...
 
@@ -104,7 +102,7 @@ class JudgementSender(Protocol):
 class DatasetVoter(Protocol):
     """A validator's say about data."""
 
-    def vote_dataset(self, dataset_id: int, accept: bool) -> Receipt: ...
+    def vote_dataset(self, dataset_id: int, accept: bool, value: int = ...) -> Receipt: ...
     def has_voted(self, dataset_id: int, validator: str) -> bool: ...
 
 
@@ -116,11 +114,14 @@ class EventReader(Protocol):
     ) -> list[Event]: ...
 
 
-class Forecast(Protocol):
-    """A round's phase in a block to come, if nobody acts until then."""
+class Dealer(Protocol):
+    """How long a round's phases are, and what of it a validator is to judge."""
+
+    def windows(self, model_id: int, number: int) -> tuple[int, ...]: ...
+    def dealt(self, model_id: int, number: int, validator: str) -> list[int]: ...
 
 
-class WorkerChain(Blocks, RoundReader, RecordReader, Registry, Ticker, Forecast, Protocol):
+class WorkerChain(Blocks, RoundReader, RecordReader, Registry, Ticker, Dealer, Protocol):
     """What both roles need of the chain."""
 
 
@@ -178,14 +179,15 @@ class Trainer(Protocol):
 
 @dataclass(frozen=True)
 class JudgeJob:
-    """One round's judgement. Texts are in a canonical order, so that all validators see the same."""
+    """One validator's part of a round's judgement. Texts are in a canonical order: all validators see the same."""
 
     model: ModelInfo
     round: int
     validator: str
     base_head: bytes
     evaluation_seed: bytes
-    submissions: tuple[SubmissionInfo, ...]
+    submissions: tuple[SubmissionInfo, ...]  # all of the round
+    dealt: tuple[int, ...]  # the places of those to be judged, ascending; the others only show who copied whom
     payloads: tuple[bytes | ScoreReason, ...]  # bytes, or why there are none, in order of submission
     assigned: tuple[tuple[tuple[str, ...], ...], ...]  # per submission, the shards that its miner was dealt
     committed: tuple[int, ...]  # per submission, its place in the order of commitments
@@ -196,7 +198,7 @@ class JudgeJob:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Scores in order of submission, and the report's canonical bytes."""
+    """Scores of what was dealt, in order of submission, and the report's canonical bytes."""
 
     scores: tuple[int, ...]  # micro-nats
     reasons: tuple[ScoreReason, ...]

@@ -49,7 +49,7 @@ class Bench:
         self._models.loaded(model)
 
     def judge(self, job: JudgeJob) -> Verdict:
-        """Measure every delta on the text that the evaluation seed picks."""
+        """Measure every delta that was dealt to us on the text that the evaluation seed picks."""
         from node.validation.judge import judge_round
 
         loaded = self._models.loaded(job.model)
@@ -85,8 +85,9 @@ class Bench:
             digest=submission.digest,
             vector=None if isinstance(codes, ScoreReason) else codes.to_float32(),
             committed=job.committed[index],
-            assigned=_assigned(job, loaded, submission, job.assigned[index]),
+            assigned=_assigned(job, loaded, submission, job.assigned[index]) if index in job.dealt else None,
             reason=reason,
+            judged=index in job.dealt,
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -131,7 +131,7 @@ class Miner(Worker):
 
     def _compute(self, view: RoundInfo, job: TrainJob) -> Trained | None:
         """Train under the process's compute lock, until done or until COMMIT is about to close."""
-        deadline = Deadline(self, commit_deadline(view, self.parts.chain.policy(self.model.id).commit_blocks))
+        deadline = Deadline(self, self._last_commit_block(view))
         lock = self.runtime.compute
         while not lock.acquire(timeout=0.5):
             if deadline.passed():
@@ -164,7 +164,7 @@ class Miner(Worker):
         if self.parts.team is None:
             return trained.delta, trained.tokens
         key = f"{self.model.id}-{view.round}-{view.seed.hex()[:16]}"
-        last = commit_deadline(view, self.parts.chain.policy(self.model.id).commit_blocks)
+        last = self._last_commit_block(view)
         left = self.seconds_until(last - self.runtime.config.margin_blocks)
         seconds = min(self.runtime.config.team.wait_seconds, left)
         delta, tokens, peers = self.parts.team.average(key, trained.delta, trained.tokens, seconds)
@@ -257,19 +257,34 @@ class Miner(Worker):
             self.parts.trainer.advance(model)
 
     def _fate(self, view: RoundInfo) -> Fate:
-        """Returned: late, void, or not to be had for most of the stake that spoke."""
+        """Returned: late, void, or not to be had for most of the stake that spoke of it."""
         mine = self._submission(view)
         if mine is None or view.phase == Phase.VOID:
             return Fate.RETURNED
-        index, spoke, unfetched = mine, 0, 0
+        spoke, unfetched = 0, 0
         for validator, stake in self.parts.chain.round_validators(self.model.id, view.round):
             reasons = self.parts.chain.scores_of(self.model.id, view.round, validator).reasons
-            if index < len(reasons):
+            reason = self._reason(view, validator, reasons, mine)
+            if reason is not None:
                 spoke += stake
-                unfetched += stake if reasons[index] == ScoreReason.UNAVAILABLE else 0
+                unfetched += stake if reason == ScoreReason.UNAVAILABLE else 0
         return Fate.RETURNED if unfetched * UNFETCHED_HALF > spoke else Fate.JUDGED
 
+    def _reason(
+        self, view: RoundInfo, validator: str, reasons: Sequence[ScoreReason], index: int
+    ) -> ScoreReason | None:
+        """What a validator said of a submission; None where it was not dealt it, or said nothing."""
+        if not reasons:
+            return None
+        if len(reasons) == view.reveals:
+            return reasons[index]
+        dealt = self.parts.chain.dealt(self.model.id, view.round, validator)
+        return reasons[dealt.index(index)] if index in dealt else None
+
     # small things -----------------------------------------------------------------------------------------------------
+
+    def _last_commit_block(self, view: RoundInfo) -> int:
+        return commit_deadline(view, self.parts.chain.windows(self.model.id, view.round)[Phase.COMMIT - 1])
 
     def _record(self, view: RoundInfo) -> DeltaRecord | None:
         return self.parts.vault.find(DeltaRecord, self.model.id, view.round, view.seed)

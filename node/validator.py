@@ -122,13 +122,14 @@ class Validator(Worker):
     # SCORE ------------------------------------------------------------------------------------------------------------
 
     def judge(self, view: RoundInfo) -> None:
-        """Fetch all deltas, measure them on the text that the evaluation seed picks, write scores to the journal."""
+        """Fetch all deltas, measure what was dealt to us on text that the evaluation seed picks, journal the scores."""
         chain = self.parts.chain
         submissions = chain.submissions(self.model.id, view.round)
         model = chain.model(self.model.id)
         datasets = usable(chain.datasets(model.id), view.open_block)
         hands = deal(datasets, view, chain.round_miners(model.id, view.round))
         order = self._commit_order(view)
+        dealt = self._dealt(view)
         job = JudgeJob(
             model=model,
             round=view.round,
@@ -137,8 +138,9 @@ class Validator(Worker):
             seed=view.seed,
             evaluation_seed=view.evaluation_seed,
             submissions=tuple(submissions),
+            dealt=tuple(dealt),
             payloads=self._payloads_of(model, view, submissions, hands),
-            assigned=tuple(self._assigned(datasets, hands[s.miner]) for s in submissions),
+            assigned=tuple(self._assigned(datasets, hands[s.miner]) if s.index in dealt else () for s in submissions),
             committed=tuple(order.get(s.miner, len(order) + s.index) for s in submissions),
             heldout=self.parts.texts.heldout(datasets, view.evaluation_seed),
             general=self._general(model, view),
@@ -159,6 +161,14 @@ class Validator(Worker):
         )
         self.parts.vault.keep(record)
         self.event("scored", view.round, report=report, **verdict.summary)
+
+    def _dealt(self, view: RoundInfo) -> list[int]:
+        """The submissions that we are to score. Drawn committees are known once a transaction has recorded the seed."""
+        dealt = self.parts.chain.dealt(self.model.id, view.round, self.address)
+        if dealt or view.validator_count <= view.committee:
+            return dealt
+        self.parts.chain.tick(self.model.id, view.round)
+        return self.parts.chain.dealt(self.model.id, view.round, self.address)
 
     def _payloads_of(
         self, model: ModelInfo, view: RoundInfo, submissions: Sequence[SubmissionInfo], hands: Hands
@@ -257,6 +267,10 @@ class Validator(Worker):
         """Compute the next head from the accepted deltas and the chain's weights; everybody gets the same bytes."""
         model = self.parts.chain.model(self.model.id)
         accepted = [s for s in self.parts.chain.submissions(model.id, view.round) if s.weight_q16 > 0]
+        if not accepted:  # there is no head to attest: the round ends as soon as somebody has the chain sum it up
+            if not self._tick(view.round, Action.TALLY):
+                self.runtime.sleep(self.runtime.config.poll_seconds)
+            return
         # Not under the compute lock: another model's judgement may hold that for longer than ATTEST lasts.
         head = self.parts.heads.next_head(model, view.base_head, view.round, accepted)
         for submission in accepted:
@@ -345,7 +359,7 @@ class Validator(Worker):
         if self._known("scores", view):
             return True
         found = self.parts.chain.scores_of(self.model.id, view.round, self.address)
-        return self._once("scores", view, len(found.scores) > 0)
+        return self._once("scores", view, found.report != ZERO_DIGEST)
 
     def _has_revealed_head(self, view: RoundInfo) -> bool:
         if self._known("head", view):

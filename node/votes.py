@@ -1,4 +1,8 @@
-"""A validator's vote on data: is it what its manifest says, has it a licence, is what is held out really held out?"""
+"""A validator's vote on data: is it what its manifest says, has it a licence, is what is held out really held out?
+
+An accepted dataset is valued by what is new in each of its documents: the share of the training documents that are not
+there twice, in basis points.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +13,14 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from client.errors import DigestMismatch, ManifestError, Reverted, StorageError, StorageUnavailable, TooLarge
-from client.types import DatasetInfo, ModelInfo
+from client.types import FULL_VALUE, DatasetInfo, ModelInfo
 from contracts.enums import Role
 from node.decisions import to_vote_on
 from node.interfaces import DatasetVoter
 from node.texts import Texts
 
 LOOK_SECONDS = 2.0  # between two looks for new datasets
+REFUSED_SECONDS = 60.0  # before a vote that the chain refused is tried again
 GIVE_UP_SECONDS = 120.0  # after which content that nobody gives is a reason to reject
 MAX_DATASET_BYTES = 4 * 2**30  # of text in one dataset
 
@@ -35,14 +40,24 @@ class DatasetRefused(Exception):
     """Why a dataset must not be used; never leaves this module."""
 
 
+@dataclass(frozen=True)
+class Verdict:
+    """What a validator says of a dataset; ``value`` in basis points."""
+
+    accept: bool
+    value: int
+    reason: str
+
+
 @dataclass
 class Votes:
-    """Votes once on each pending dataset of a model."""
+    """Votes on each pending dataset of a model, and again where a ballot lapsed without a decision."""
 
     chain: VotesChain
     texts: Texts
-    seen: set[int] = field(default_factory=set)
+    verdicts: dict[int, Verdict] = field(default_factory=dict)
     first_tried: dict[int, float] = field(default_factory=dict)
+    refused: dict[int, float] = field(default_factory=dict)  # when the chain last refused our vote
     last_look: float = 0.0
 
     def due(self) -> bool:
@@ -52,44 +67,45 @@ class Votes:
     def vote(self, model: ModelInfo, event: Callable[..., None]) -> None:
         """Look at pending datasets and vote. Content that can't be had yet is tried again for a while."""
         self.last_look = time.monotonic()
-        pending = to_vote_on(self.chain.datasets(model.id), frozenset(self.seen))
+        pending = to_vote_on(self.chain.datasets(model.id))
         if not pending or self.chain.stake_of(self.chain.address, model.id, Role.VALIDATOR) == 0:
             return
         for info in pending:
-            if self.chain.has_voted(info.id, self.chain.address):
-                self.seen.add(info.id)
+            late = time.monotonic() - self.refused.get(info.id, -REFUSED_SECONDS) < REFUSED_SECONDS
+            if late or self.chain.has_voted(info.id, self.chain.address):
                 continue
-            verdict = self._verdict(info)
+            verdict = self.verdicts.get(info.id) or self._verdict(info)
             if verdict is None:
                 continue
-            accept, reason = verdict
-            self.seen.add(info.id)
+            self.verdicts[info.id] = verdict
             try:
-                self.chain.vote_dataset(info.id, accept)
-            except Reverted as error:  # the others had decided before us
-                log.info("%s: the vote on dataset %d came too late: %s", model.name, info.id, error)
+                self.chain.vote_dataset(info.id, verdict.accept, verdict.value)
+            except Reverted as error:  # the others had decided before us, or our stake is younger than the ballot
+                log.info("%s: the vote on dataset %d was refused: %s", model.name, info.id, error)
+                self.refused[info.id] = time.monotonic()
                 continue
-            log.info("%s: dataset %d: %s (%s)", model.name, info.id, "accepted" if accept else "rejected", reason)
-            event("dataset_vote", dataset=info.id, accept=accept, reason=reason)
+            said = "accepted" if verdict.accept else "rejected"
+            log.info("%s: dataset %d: %s (%s)", model.name, info.id, said, verdict.reason)
+            event("dataset_vote", dataset=info.id, **vars(verdict))
 
-    def _verdict(self, info: DatasetInfo) -> tuple[bool, str] | None:
-        """(accept, why), or None: look again later."""
+    def _verdict(self, info: DatasetInfo) -> Verdict | None:
+        """What to vote; None: look again later."""
         try:
-            return True, check_dataset(info, self.texts)
+            return check_dataset(info, self.texts)
         except DatasetRefused as error:
-            return False, str(error)
+            return Verdict(False, 0, str(error))
         except (ManifestError, DigestMismatch, TooLarge) as error:
-            return False, str(error)
+            return Verdict(False, 0, str(error))
         except StorageUnavailable as error:  # our own daemon: no fault of the dataset's
             log.warning("dataset %d is looked at later: %s", info.id, error)
             return None
         except StorageError as error:
             began = self.first_tried.setdefault(info.id, time.monotonic())
-            return (False, str(error)) if time.monotonic() - began > GIVE_UP_SECONDS else None
+            return Verdict(False, 0, str(error)) if time.monotonic() - began > GIVE_UP_SECONDS else None
 
 
-def check_dataset(info: DatasetInfo, texts: Texts) -> str:
-    """Read all of a dataset; says what was found, or raises why it must be refused."""
+def check_dataset(info: DatasetInfo, texts: Texts) -> Verdict:
+    """Read all of a dataset; says what was found and what it is worth, or raises why it must be refused."""
     if not info.licence.strip():
         raise DatasetRefused("it names no licence")
     if info.heldout == 0:
@@ -107,11 +123,13 @@ def check_dataset(info: DatasetInfo, texts: Texts) -> str:
     digests = [shard.digest for shard in (*manifest.shards, *manifest.heldout)]
     if len(set(digests)) != len(digests):
         raise DatasetRefused("it holds a shard twice")
-    train = {_key(document) for shard in manifest.shards for document in texts.shard(shard)}
+    train = [_key(document) for shard in manifest.shards for document in texts.shard(shard)]
     held = {_key(document) for shard in manifest.heldout for document in texts.shard(shard)}
-    if train & held:
-        raise DatasetRefused(f"{len(train & held)} held-out documents are in the training shards too")
-    return f"{len(train)} documents to train on, {len(held)} held out, licence {info.licence}"
+    once = set(train)
+    if once & held:
+        raise DatasetRefused(f"{len(once & held)} held-out documents are in the training shards too")
+    value = FULL_VALUE * len(once) // max(1, len(train))
+    return Verdict(True, value, f"{len(once)} documents to train on, {len(held)} held out, licence {info.licence}")
 
 
 def _key(document: str) -> int:

@@ -50,7 +50,8 @@ class DeltaInput:
     """A revealed delta: decoded (None: its bytes could not be had or read, and ``reason`` says which).
 
     ``committed`` orders the commitments: of two alike, the later is the copy. ``assigned``: windows that the miner
-    trained on if it did its work; None where nothing can be said (then honesty is not judged).
+    trained on if it did its work; None where nothing can be said (then honesty is not judged). ``judged``: false for a
+    delta that others judge; it only shows whether one of ours copies it.
     """
 
     miner: str
@@ -59,6 +60,7 @@ class DeltaInput:
     committed: int
     assigned: Windows | None = None
     reason: ScoreReason = ScoreReason.OK
+    judged: bool = True
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ class Judged:
 
 @dataclass(frozen=True)
 class Judgement:
-    """A validator's view of a round, in the deltas' order. Losses in nats a token; ``*_fall``: paired differences.
+    """A validator's view of what it judged, in the deltas' order. Losses in nats a token; ``*_fall``: paired.
 
     ``heldout_genesis`` is the loss of the model before its first round, on the same text; ``whole_fall``: from
     there to the model after this round.
@@ -169,42 +171,44 @@ def judge_round(
     progress: Callable[[int, int], None] = lambda done, of: None,
     genesis: Vector | None = None,
 ) -> Judgement:
-    """Judge all deltas of a round against ``head``; leaves the model at ``head``.
+    """Judge a round's deltas against ``head``; leaves the model at ``head``.
 
     ``heldout``: windows of held-out text that the evaluation seed picked; ``general``: the retention text's. ``join``
     computes the next values from scores; without it the good deltas' mean, weighted by score, is added. ``genesis``:
     the model before its first round (None: ``head`` is that).
     """
     settings = settings or JudgeSettings()
-    steps = 2 + 2 * len(deltas)
+    ours = [index for index, delta in enumerate(deltas) if delta.judged]
+    steps = 2 + 2 * len(ours)
     dealt = _dealt(deltas, settings.assigned_windows, int(heldout.lengths.max()))
     court = _Court(model, head, heldout, general.take(range(min(len(general), settings.general_windows))), dealt)
     progress(1, steps)
-    reasons = [_form(delta, len(head), settings.max_norm) for delta in deltas]
+    reasons = {index: _form(deltas[index], len(head), settings.max_norm) for index in ours}
     alone: dict[int, _Alone] = {}
-    for index, delta in enumerate(deltas):
-        if reasons[index] is ScoreReason.OK and delta.vector is not None:
-            alone[index] = court.alone(index, delta.vector)
-        progress(2 + index, steps)
+    for done, index in enumerate(ours):
+        vector = deltas[index].vector
+        if reasons[index] is ScoreReason.OK and vector is not None:
+            alone[index] = court.alone(index, vector)
+        progress(2 + done, steps)
     found = {index: _measurements(index, deltas, alone, court.owners) for index in alone}
-    final = [
-        _judged(delta, reasons[index], alone.get(index), found.get(index), settings.scoring)
-        for index, delta in enumerate(deltas)
-    ]
+    final = {
+        index: _judged(deltas[index], reasons[index], alone.get(index), found.get(index), settings.scoring)
+        for index in ours
+    }
     joiner = join or _mean(head, deltas)
-    scores = [judged.score for judged in final]
+    scores = [final[index].score if index in final else 0 for index in range(len(deltas))]
     after, general_after = _joined(court, joiner, scores)
-    for index, judged in enumerate(final):
-        if judged.score and sum(score > 0 for score in scores) > 1:
+    for done, index in enumerate(ours):
+        if final[index].score and sum(score > 0 for score in scores) > 1:
             marginal = _marginal(court, joiner, scores, index, after, settings.marginal_windows)
             whole = replace(found[index], marginal=marginal)
             final[index] = _judged(deltas[index], reasons[index], alone[index], whole, settings.scoring)
-        progress(2 + len(deltas) + index, steps)
+        progress(2 + len(ours) + done, steps)
     first = court.heldout_base if genesis is None else court.at(genesis)
     model.set_vector(head)
     progress(steps, steps)
     return Judgement(
-        deltas=tuple(final),
+        deltas=tuple(final[index] for index in ours),
         heldout_genesis=first.loss,
         whole_fall=fall(first, after),
         heldout_before=court.heldout_base.loss,

@@ -87,7 +87,8 @@ class FakeJudge:
 
     def judge(self, job: JudgeJob) -> Verdict:
         self.jobs.append(job)
-        reasons = tuple(ScoreReason.OK if isinstance(p, bytes) else p for p in job.payloads)
+        dealt = [job.payloads[index] for index in job.dealt]
+        reasons = tuple(ScoreReason.OK if isinstance(payload, bytes) else payload for payload in dealt)
         scores = tuple(1000 if reason is ScoreReason.OK else 0 for reason in reasons)
         return Verdict(scores, reasons, b"{}", {"heldout_before": 5, "heldout_after": 4})
 

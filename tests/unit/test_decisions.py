@@ -208,5 +208,4 @@ def dataset(number: int, accepted: int, withdrawn: int = 0) -> DatasetInfo:
 def test_usable_takes_what_was_accepted_before_the_round_and_not_withdrawn() -> None:
     sets = [dataset(4, 99), dataset(1, 100), dataset(2, 50, 100), dataset(3, 50, 101), dataset(5, 0)]
     assert [d.id for d in usable(sets, 100)] == [3, 4]
-    assert [d.id for d in to_vote_on(sets, frozenset())] == [5]
-    assert to_vote_on(sets, frozenset({5})) == []
+    assert [d.id for d in to_vote_on(sets)] == [5]

@@ -110,8 +110,8 @@ def test_miner_takes_back_what_nobody_could_fetch_but_not_what_was_refused(
     miner.step()
     world.ledger.mine()
     judged(world, reason)
-    assert world.owner.round(1, 1).phase == Phase.FINAL  # every score is zero: the head stays
-    world.owner.tick(1)
+    world.owner.tick(1)  # takes the consensus: every score is zero, so the head stays
+    assert world.owner.round(1, 1).phase == Phase.FINAL
     assert miner.step()
     residual = miner.parts.residuals.load(1, world.model.genesis, SIZE)
     assert residual is not None

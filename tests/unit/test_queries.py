@@ -68,7 +68,7 @@ def test_contributions_when_the_round_is_void_then_the_reason_is_in_words() -> N
     ledger.mine(20)
     first.tick(1)
     notes = {entry.kind: entry.note for entry in contributions(first)}
-    assert notes["TRAIN"] == "void: less than 2/3 of the frozen stake revealed scores"
+    assert notes["TRAIN"] == "void: too little of the frozen stake revealed scores"
 
 
 def test_rounds_when_one_is_live_then_blocks_left_are_counted() -> None:

@@ -192,7 +192,10 @@ def test_voting_when_one_dataset_fails_every_time_then_the_others_are_voted_on(t
     assert [event["dataset"] for event in told(validator, "dataset_vote")] == [good]
 
 
-def test_voting_when_a_dataset_keeps_it_waiting_then_the_round_goes_on(tmp_path: Path) -> None:
+def test_voting_when_a_dataset_keeps_it_waiting_then_the_round_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.unit.role_fakes.POLICY", Policy(6, 4, 4, 40, 4, 4, 4))
     world = at_score(tmp_path)
     root = world.owner.dataset(world.put_dataset([["a text"]], [["another text"]])).root
     waiting, free = threading.Event(), threading.Event()
