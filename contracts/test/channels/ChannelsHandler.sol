@@ -2,7 +2,7 @@
 pragma solidity ^0.8.28;
 
 import {IInferenceChannels} from "../../src/interfaces/IInferenceChannels.sol";
-import {Coin} from "../data/Mocks.sol";
+import {Coin} from "../data/DataMocks.sol";
 import {Test} from "../support/Test.sol";
 import {vm} from "../support/Vm.sol";
 

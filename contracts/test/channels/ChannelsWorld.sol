@@ -3,11 +3,11 @@ pragma solidity ^0.8.28;
 
 import {InferenceChannels} from "../../src/InferenceChannels.sol";
 import {IInferenceChannels} from "../../src/interfaces/IInferenceChannels.sol";
-import {Coin, FakeModels} from "../data/Mocks.sol";
+import {Coin, FakeModels} from "../data/DataMocks.sol";
 import {Making} from "../governance/Making.sol";
 import {Test} from "../support/Test.sol";
 import {vm} from "../support/Vm.sol";
-import {FakeRewards} from "./Mocks.sol";
+import {FakeRewards} from "./ChannelsMocks.sol";
 
 /// @notice Channels between a user who can sign and a server, for model 1.
 abstract contract ChannelsWorld is Test {
@@ -27,9 +27,9 @@ abstract contract ChannelsWorld is Test {
     address internal server = account("server");
 
     function setUp() public virtual {
-        coin = Coin(Making.from("data/Mocks.sol:Coin", ""));
-        models = FakeModels(Making.from("data/Mocks.sol:FakeModels", ""));
-        rewards = FakeRewards(Making.from("channels/Mocks.sol:FakeRewards", abi.encode(coin)));
+        coin = Coin(Making.from("data/DataMocks.sol:Coin", ""));
+        models = FakeModels(Making.from("data/DataMocks.sol:FakeModels", ""));
+        rewards = FakeRewards(Making.from("channels/ChannelsMocks.sol:FakeRewards", abi.encode(coin)));
         channels = _new(address(coin), DELAY);
         models.set(MODEL, account("modeller"), 0);
         models.set(2, account("modeller"), 1);

@@ -6,7 +6,7 @@ import {InferenceChannels} from "../../src/InferenceChannels.sol";
 import {IInferenceChannels} from "../../src/interfaces/IInferenceChannels.sol";
 import {vm} from "../support/Vm.sol";
 import {ChannelsWorld} from "./ChannelsWorld.sol";
-import {HookCoin} from "./Mocks.sol";
+import {HookCoin} from "./ChannelsMocks.sol";
 
 /// @notice Either side gets what is its own where the other has gone.
 contract ClosingTest is ChannelsWorld {

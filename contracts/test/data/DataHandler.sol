@@ -4,7 +4,7 @@ pragma solidity ^0.8.28;
 import {IDataRegistry} from "../../src/interfaces/IDataRegistry.sol";
 import {Test} from "../support/Test.sol";
 import {vm} from "../support/Vm.sol";
-import {Coin, FakeStakes} from "./Mocks.sol";
+import {Coin, FakeStakes} from "./DataMocks.sol";
 
 /// @notice What people may do with datasets, in any order; each call is one that must succeed.
 contract DataHandler is Test {

@@ -7,7 +7,7 @@ import {StrataAuthority} from "../../src/governance/StrataAuthority.sol";
 import {Making} from "../governance/Making.sol";
 import {Test} from "../support/Test.sol";
 import {vm} from "../support/Vm.sol";
-import {Coin, FakeModels, FakeStakes} from "./Mocks.sol";
+import {Coin, FakeModels, FakeStakes} from "./DataMocks.sol";
 
 /// @notice A registry over two models: validators of model 1 hold 40, 30, 20 and 10 coins, model 2 has none.
 abstract contract DataWorld is Test {
@@ -35,9 +35,9 @@ abstract contract DataWorld is Test {
     address internal v10 = account("v10");
 
     function setUp() public virtual {
-        coin = Coin(Making.from("data/Mocks.sol:Coin", ""));
-        models = FakeModels(Making.from("data/Mocks.sol:FakeModels", ""));
-        stakes = FakeStakes(Making.from("data/Mocks.sol:FakeStakes", ""));
+        coin = Coin(Making.from("data/DataMocks.sol:Coin", ""));
+        models = FakeModels(Making.from("data/DataMocks.sol:FakeModels", ""));
+        stakes = FakeStakes(Making.from("data/DataMocks.sol:FakeStakes", ""));
         authority = Making.authority(admin);
         data = _new(treasury, BALLOT, DEPOSIT);
         models.set(MODEL, modeller, 0);
