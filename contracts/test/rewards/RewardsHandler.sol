@@ -86,11 +86,11 @@ contract RewardsHandler is Test {
         (o.pot, o.totalData) = (rewards.reserved() - reserved, opening.totalData);
     }
 
-    /// @notice The next page of a round that is being settled, or its end.
+    /// @notice A few pages of the rounds that are being settled, or their ends.
     function page(uint256 seed) external {
-        for (uint256 i; i < MODELS; ++i) {
+        for (uint256 i; i < 2 * MODELS; ++i) {
             uint256 modelId = (seed % MODELS + i) % MODELS + 1;
-            if (open[modelId].round != 0) return _page(modelId, seed);
+            if (open[modelId].round != 0) _page(modelId, seed >> i);
         }
     }
 
