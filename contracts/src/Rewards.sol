@@ -249,7 +249,9 @@ contract Rewards is RewardsViews, ReentrancyGuard {
         private
         returns (uint256 sum)
     {
-        (uint256 pot, Splits memory table) = (s.pot, s.splits);
+        uint256 pot = s.pot;
+        if (pot == 0) return 0;
+        Splits memory table = s.splits;
         uint256 parentPart = Splitting.part(pot, table.emissionParent);
         uint256 archivePart = Splitting.part(pot, table.emissionArchive);
         sum = parentPart + archivePart + Splitting.part(pot, table.emissionTreasury);

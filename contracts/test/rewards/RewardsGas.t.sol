@@ -33,6 +33,21 @@ contract RewardsGasTest is RewardsWorld {
         }
     }
 
+    function test_gas_whenRoundsAreEmpty_thenRecorded() external {
+        for (uint64 round = 1; round <= 2; ++round) {
+            skipBlocks(100);
+            IRewards.Opening memory o = _opening(ROOT, round);
+            (o.isEmpty, o.isVoid, o.accepted) = (true, true, false);
+            (o.totalConsensus, o.totalData, o.totalValidators) = (0, 0, 0);
+            _coolAll();
+            _begin(o);
+            _keep("begin: empty", round);
+            _coolAll();
+            _finish(ROOT, round);
+            _keep("finish: empty", round);
+        }
+    }
+
     function test_gas_whenVoidedAndClaimed_thenRecorded() external {
         _settleFor(ROOT, 1, alice);
         _settleFor(ROOT, 2, alice);
