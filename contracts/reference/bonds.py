@@ -39,9 +39,9 @@ def live_bonds(
 ) -> list[int]:
     """Bonds that still hold: of validators that sat in their slot in the miner's last round already.
 
-    None does where the miner registered anew after that round opened.
+    None does where the miner registered anew since that round opened (its stake had counted in the block before).
     """
-    if member_since > last_open_block:
+    if member_since >= last_open_block:
         return [0] * len(bonds)
     return [0 if since > last_round else bond for bond, since in zip(bonds, occupied_since, strict=True)]
 
@@ -57,8 +57,10 @@ def bond_sums(bonds_by_submission: Sequence[Sequence[int]], consensus_scores: Se
 
 
 def validator_weight(power: int, agreement_: int, revealed: bool, attested_winner: bool) -> int:
-    """Power times agreement, zero without full part. ``attested_winner`` is true where nothing was to attest.
+    """Power times the square of agreement, zero without full part.
 
-    ``power`` is the validator's bond sum, or its frozen stake in a round where no submission has value.
+    ``power`` is the validator's bond sum, or its frozen stake in a round where no submission has value;
+    ``attested_winner`` is true where nothing was to attest. Honest validators agree almost wholly, so the square costs
+    them nothing; who guesses is paid half as much as in proportion.
     """
-    return power * agreement_ if revealed and attested_winner else 0
+    return power * agreement_ * agreement_ if revealed and attested_winner else 0

@@ -23,7 +23,7 @@ QUORUM_BPS = 6_666
 """Default and least quorum of frozen stake. A hair below two thirds, so that two of three equal validators reach it."""
 KAPPA_BPS = 5_000
 """Default part of a committee's revealed weight that must reach a score for it to count."""
-COMMITTEE = 16
+COMMITTEE = 32
 """Default size of a committee: with more validators than this, so many seats are drawn by stake for each group."""
 
 # --- punishment

@@ -32,7 +32,7 @@ SETTINGS = (
     Setting("all judge all, noise 0.4", Rules(committee=64), noise=0.4),
     Setting("32 draws", Rules(committee=32)),
     Setting("16 draws", Rules(committee=16)),
-    Setting("16 draws, no ceiling", Rules(committee=16, is_capped=False)),
+    Setting("32 draws, no ceiling", Rules(committee=32, is_capped=False)),
 )
 
 
@@ -64,8 +64,8 @@ def pay_per_stake(totals: Sequence[Totals]) -> list[float]:
 def run_lift(rounds: int, seed: int) -> Result:
     """Worthless miners, lifted."""
     found = {s.label: curve(lifter if s.rules.is_capped else greedy_lifter, True, s, rounds, seed) for s in SETTINGS}
-    columns = ["cabal's stake", *found, "its judges' pay, all", "its judges' pay, 16 draws"]
-    judges = [pay_per_stake(found[label]) for label in ("all judge all", "16 draws")]
+    columns = ["cabal's stake", *found, "its judges' pay, all", "its judges' pay, 32 draws"]
+    judges = [pay_per_stake(found[label]) for label in ("all judge all", "32 draws")]
     rows: list[Sequence[Cell]] = [
         (f"{stake:.0%}", *(taken(found[label][i]) for label in found), *(pay[i] for pay in judges))
         for i, stake in enumerate(SHARES)

@@ -47,7 +47,8 @@ def run(rounds: int, seed: int) -> Result:
             sunk(COMMITTEE, stake),
             invalidated(COMMITTEE, stake),
             in_any(lifted(COMMITTEE, stake)),
-            lifted(32, stake),
+            in_any(invalidated(COMMITTEE, stake)),
+            lifted(16, stake),
             lifted(48, stake),
         )
         for stake in STAKES
@@ -57,7 +58,7 @@ def run(rounds: int, seed: int) -> Result:
     return Result(
         "committees",
         f"Chance that a committee of {COMMITTEE} draws falls to an attacker (exact)",
-        ("stake", "lifts", "sinks", "invalid", "lifts 1 of 32 groups", "lifts, 32 draws", "lifts, 48 draws"),
+        ("stake", "lifts", "sinks", "invalid", "lifts any of 32", "invalid, any of 32", "16 draws", "48 draws"),
         rows,
         pictures={"sim-committees": Picture("attacker's part of the stake", "chance to carry a committee", lines)},
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from contracts.reference import COMMITTEE
 from devnet.sim.engine import MAX_STAKE, Rules
 from devnet.sim.play import Totals, Validator, even_stakes, play
 from devnet.sim.report import Cell, Line, Picture, Result
@@ -33,7 +34,7 @@ WORLDS = {
     "differ a little": World(miners=48, skill=0.2, luck=0.2, failures=0.05),
     "hardly differ": World(miners=48, skill=0.1, luck=0.1, failures=0.0),
 }
-OTHERS = 19
+OTHERS = 39
 """Honest validators beside the one that plays; all have the same stake."""
 
 
@@ -51,7 +52,7 @@ def relative_pay(totals: Totals, lazy: int = 1) -> float:
 
 def run(rounds: int, seed: int) -> Result:
     """Every strategy in every world; the last column where committees are drawn."""
-    rules, drawn = Rules(committee=64), Rules(committee=16)
+    rules, drawn = Rules(committee=64), Rules()
     rows: list[Sequence[Cell]] = []
     for label, strategy in STRATEGIES.items():
         found = [one_among(strategy, world, rules, rounds, seed) for world in WORLDS.values()]
@@ -62,7 +63,7 @@ def run(rounds: int, seed: int) -> Result:
     return Result(
         "lazy",
         f"Pay of one validator among {OTHERS} honest ones of the same stake, over theirs",
-        ("strategy", *WORLDS, "agreement (much)", "16 draws (much)"),
+        ("strategy", *WORLDS, "agreement (much)", f"{COMMITTEE} draws (much)"),
         rows,
         "Not working pays as long as work costs more than the rest: 1 - pay is the break-even cost, as a part of pay.",
     )
@@ -71,7 +72,7 @@ def run(rounds: int, seed: int) -> Result:
 def run_many(rounds: int, seed: int) -> Result:
     """How copying pays as copiers become many."""
     world, rules = World(miners=48), Rules(committee=64)
-    counts = (1, 2, 4, 6, 8, 9, 10, 11, 12)
+    counts = (2, 4, 8, 12, 16, 18, 20, 22, 24)
     found = [one_among(copier, world, rules, rounds, seed, lazy) for lazy in counts]
     stakes = [lazy / (OTHERS + 1) for lazy in counts]
     rows: list[Sequence[Cell]] = [

@@ -97,7 +97,7 @@ def judge(scores: Ints, stakes: Ints, weights: Ints, bonds: Ints, last: Ints, ru
     sums = (bonds * consensus).sum(axis=1)
     revealed = (scores >= 0).any(axis=1)
     power = np.where(revealed, sums if consensus.any() else stakes, 0)
-    pay = power.astype(np.float64) * agreement
+    pay = power.astype(np.float64) * agreement * agreement
     return Judged(consensus, agreement, bonds, sums, normalised(consensus), normalised(pay))
 
 

@@ -6,15 +6,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from contracts.reference import COMMITTEE
 from devnet.sim.engine import MAX_STAKE, Rules
 from devnet.sim.play import Validator, even_stakes, honest_network, play
 from devnet.sim.report import Cell, Line, Picture, Result
 from devnet.sim.world import Strategy, World, copier, greedy_lifter, honest, lifter
 
-IDENTITIES = (1, 2, 4, 8, 16, 32, 40)
+IDENTITIES = (1, 2, 4, 8, 16, 28)
 STAKE = 0.2
 SEEDS = 8
-SMALL, LARGE = 8, 24
+SMALL, LARGE = 12, 36
 """Honest validators of a network whose committees are everybody, and of one whose are drawn."""
 
 
@@ -42,17 +43,18 @@ def gains(others: int, strategy: Strategy, rules: Rules, rounds: int, seed: int)
     return found
 
 
+DRAWN = f"{COMMITTEE} draws"
 CASES = (
-    ("honest, 8 others, all judge all", SMALL, honest, Rules(committee=64)),
-    ("honest, 8 others, 16 draws", SMALL, honest, Rules(committee=16)),
-    ("honest, 24 others, 16 draws", LARGE, honest, Rules(committee=16)),
-    ("copier, 24 others, 16 draws", LARGE, copier, Rules(committee=16)),
-    ("copier, full agreement when idle", LARGE, copier, Rules(committee=16, remembers=False)),
+    (f"honest, {SMALL} others, all judge all", SMALL, honest, Rules(committee=64)),
+    (f"honest, {SMALL} others, {DRAWN}", SMALL, honest, Rules()),
+    (f"honest, {LARGE} others, {DRAWN}", LARGE, honest, Rules()),
+    (f"copier, {LARGE} others, {DRAWN}", LARGE, copier, Rules()),
+    ("copier, full agreement when idle", LARGE, copier, Rules(remembers=False)),
 )
 
 
 def run_stake(rounds: int, seed: int) -> Result:
-    """One owner's fifth of the stake in 1 to 40 identities."""
+    """One owner's fifth of the stake in 1 to 28 identities."""
     found = {label: gains(others, strategy, rules, rounds, seed) for label, others, strategy, rules in CASES}
     rows: list[Sequence[Cell]] = [
         (k, *(f"{found[label][i][0]:+.2%} ±{found[label][i][1]:.2%}" for label in found))
@@ -64,7 +66,7 @@ def run_stake(rounds: int, seed: int) -> Result:
         f"What {STAKE:.0%} of the stake gains by being in several identities",
         ("identities", *found),
         rows,
-        "With 8 others and committees of 16, more than 8 identities make the network draw its committees.",
+        f"With {SMALL} others, more than {COMMITTEE - SMALL} identities make the network draw its committees.",
         {"sim-split-stake": Picture("identities", "gain, %", lines, log_x=True)},
     )
 
@@ -79,9 +81,9 @@ def lifted(identities: int, rules: Rules, rounds: int, seed: int) -> float:
 def run_switch(rounds: int, seed: int) -> Result:
     """Identities that turn a network where all judge all into one that draws, to capture committees."""
     cases = {
-        "16 draws, ceiling": Rules(committee=16),
-        "16 draws, no ceiling": Rules(committee=16, is_capped=False),
-        "32 draws, ceiling": Rules(committee=32),
+        DRAWN: Rules(),
+        f"{DRAWN}, no ceiling": Rules(is_capped=False),
+        "16 draws": Rules(committee=16),
         "all judge all": Rules(committee=64),
     }
     rows: list[Sequence[Cell]] = [

@@ -1,8 +1,9 @@
 """Yuma's own experiment, on Yuma's formulas and on ours.
 
 After the Monte Carlo that Yuma's authors describe (repository opentensor/subtensor, page consensus.md): honest
-validators of 60% of the stake give honest miners a part W of all weight, a cabal gives its own miners any part it likes. Published: honest stake keeps its part of all
-emission (half to validators, half to miners) once W is at least 60, 67, 73%, where weights' deviation is 0, 0.2, 0.4.
+validators of 60% of the stake give honest miners a part W of all weight, a cabal gives its own miners any part.
+Published: honest stake keeps its part of all emission (half to validators, half to miners) once W is at least 60, 67,
+73%, where weights' deviation is 0, 0.2, 0.4.
 """
 
 from __future__ import annotations
