@@ -142,6 +142,19 @@ class Chain(Reads, Actions):
         tx = bytes.fromhex(raw["transactionHash"][2:])
         return Event(name, abi.name, abi.decode(raw), int(raw["blockNumber"], 16), tx, int(raw["logIndex"], 16))
 
+    def read(self, contract: str, function: str, *args: Any, block: int | None = None) -> Any:
+        """A view function's answer, for what has no method of its own: one value, or a tuple of several."""
+        return self._read(contract, function, *args, block=block)
+
+    def describe_call(self, target: str, data: bytes) -> str | None:
+        """A call of one of our contracts in words, ``Contract.function(arguments)``; None for any other."""
+        name = self._names.get(target.lower())
+        found = [f for f in (self._abis[name].functions.values() if name else ()) if f.selector == data[:4]]
+        if not found:
+            return None
+        shown = ", ".join(str(value) for value in found[0].decode_input(data[4:]))
+        return f"{name}.{found[0].name}({shown})"
+
     # ---- inner parts
 
     def _read(self, contract: str, function: str, *args: Any, block: int | None = None) -> Any:
@@ -182,9 +195,7 @@ class Chain(Reads, Actions):
         if self._account is None:
             raise ConfigError("This call needs a wallet to sign with. Give --wallet NAME.")
         if self._sender is None:
-            self._sender = Sender(
-                self._rpc, self._account, self._journal, self.chain_id, self._explain, self._pace()
-            )
+            self._sender = Sender(self._rpc, self._account, self._journal, self.chain_id, self._explain, self._pace())
         return self._sender
 
     def _pace(self) -> Pace:

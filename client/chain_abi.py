@@ -81,6 +81,11 @@ class FunctionAbi:
         """The call's data, as 0x text."""
         return "0x" + (self.selector + encode([type_of(p) for p in self.inputs], list(args))).hex()
 
+    def decode_input(self, data: bytes) -> list[Any]:
+        """The arguments of a call, without its selector."""
+        values = decode([type_of(p) for p in self.inputs], data)
+        return [to_python(p, v) for p, v in zip(self.inputs, values, strict=True)]
+
     def decode(self, data: str) -> Any:
         """The answer: one value, or a tuple of several."""
         values = decode([type_of(p) for p in self.outputs], bytes.fromhex(data[2:]))

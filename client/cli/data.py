@@ -20,17 +20,18 @@ from client.cli.context import (
     settings,
 )
 from client.cli.groups import plain_group
-from client.cli.output import Column, console, plain, say, short, show, show_json, text, warn
+from client.cli.output import Column, console, plain, say, short, show, show_json, text, tokens, warn
 from client.errors import ConfigError, StorageError, Unfunded
 
 if TYPE_CHECKING:
+    from client.chain import Chain
     from client.data import Prepared, SubmitResult
     from client.manifests import Dataset
     from client.settings import Settings
     from client.storage import IpfsStore
     from client.types import DatasetInfo
 
-app = plain_group("Submit text to train on, list datasets, look into one, withdraw one.")
+app = plain_group("Submit text to train on, list datasets, look into one, vote on one, take one or its deposit back.")
 
 _STAGES = {
     "read": "Reading and cleaning",
@@ -72,6 +73,7 @@ def submit(
             f"{link.address} has no coins to pay for the registration. Nothing was submitted. Send it some: "
             f"`strata wallet send {link.address} AMOUNT --coins` from a funded wallet."
         )
+    _check_deposit(link)
     with _progress(quiet=as_json) as (advance, pause):
         result = submit_text(
             link,
@@ -118,6 +120,7 @@ def list_(
         Column("bytes", "Size", _size, "right"),
         Column("shards", "Shards", justify="right"),
         Column("heldout", "Held out", justify="right"),
+        Column("value_percent", "Value", lambda v: "" if v is None else f"{v:g} %", "right"),
         Column("cid", "Manifest", short),
     ]
     show(rows, columns, as_json=as_json, as_csv=as_csv, empty="No dataset yet. Submit one: strata data submit FILE")
@@ -180,6 +183,51 @@ def withdraw(
         say(f"Dataset {dataset} is withdrawn from block {receipt.block} on (0x{receipt.tx.hex()}).")
 
 
+@app.command()
+def vote(
+    dataset: Annotated[int, typer.Argument(help="A dataset's number, see `strata data list`.", min=1)],
+    accept: Annotated[bool, typer.Option("--accept/--reject", help="Whether rounds may use it.")] = True,
+    value: Annotated[float, typer.Option("--value", min=0, max=100, help="What it is worth, in percent.")] = 100.0,
+    wallet: WalletOption = None,
+    passphrase_file: PassphraseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Vote on a dataset, as a validator of its model; the accepting votes' median is what it counts in payments.
+
+    Example: strata data vote 1 --accept --value 80 --wallet alice
+    """
+    chosen = settings(wallet_name=wallet, wallet_passphrase_file=passphrase_file)
+    link = chain(chosen, open_account(chosen))
+    receipt = link.vote_dataset(dataset, accept, round(value * 100))
+    status = link.dataset(dataset).status.name.lower()
+    if as_json:
+        show_json({"id": dataset, "accept": accept, "status": status, "tx": receipt.tx, "block": receipt.block})
+    else:
+        said = f"accept it at {value:g} %" if accept else "reject it"
+        say(f"Voted to {said}; dataset {dataset} is {status} now (0x{receipt.tx.hex()}).")
+
+
+@app.command()
+def reclaim(
+    dataset: Annotated[int, typer.Argument(help="A dataset's number, see `strata data list`.", min=1)],
+    wallet: WalletOption = None,
+    passphrase_file: PassphraseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take back the deposit of your dataset, once it was accepted (or withdrawn before a decision).
+
+    Example: strata data reclaim 1 --wallet alice
+    """
+    chosen = settings(wallet_name=wallet, wallet_passphrase_file=passphrase_file)
+    link = chain(chosen, open_account(chosen))
+    receipt = link.reclaim_deposit(dataset)
+    amount = int(receipt.event("DepositReturned").args["amount"])
+    if as_json:
+        show_json({"id": dataset, "returned_wei": amount, "tx": receipt.tx, "block": receipt.block})
+    else:
+        say(f"{tokens(amount, 18)} tokens of dataset {dataset} are yours again (0x{receipt.tx.hex()}).")
+
+
 def _show_one(facts: dict[str, Any], manifest: Dataset | None) -> None:
     rows = [{"key": key.replace("_", " "), "value": value} for key, value in plain(facts).items() if value is not None]
     if manifest is not None:
@@ -204,6 +252,16 @@ def _show_one(facts: dict[str, Any], manifest: Dataset | None) -> None:
         listed = [{"side": side, "number": number, **shard.to_json()} for side, number, shard in shards]
         names = ["side", "number", "documents", "characters", "bytes"]
         show(listed, [*(Column(name, name.capitalize()) for name in names), Column("digest", "Digest", short)])
+
+
+def _check_deposit(link: Chain) -> None:
+    """Before anything is published that could not be registered."""
+    deposit, held = link.dataset_deposit(), link.token_balance(link.address)
+    if held < deposit:
+        raise Unfunded(
+            f"A dataset needs a deposit of {tokens(deposit, 18)} tokens, and {link.address} holds {tokens(held)}. "
+            "Nothing was submitted. The deposit comes back when validators accept the dataset; fund the wallet first."
+        )
 
 
 def _store(chosen: Settings) -> IpfsStore:
@@ -232,6 +290,8 @@ def _facts(info: DatasetInfo, names: dict[int, str]) -> dict[str, Any]:
         "heldout": info.heldout,
         "cid": cid_of(info.root),
         "root": info.root,
+        "value_percent": info.value / 100 if info.accepted_block else None,
+        "deposit_wei": info.deposit,
         "accepted_block": info.accepted_block or None,
         "withdrawn_block": info.withdrawn_block or None,
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,6 +17,9 @@ from client.cli.context import (
 )
 from client.cli.groups import group
 from client.cli.output import Column, say, show, show_json, tokens
+
+if TYPE_CHECKING:
+    from client.queries import DelegationEntry
 
 app = group("What was earned: claimable now, still vesting, and by what; `claim` takes it.")
 
@@ -47,6 +50,7 @@ def show_rewards(
                 "vesting_wei": summary.vesting,
                 "claimed_wei": summary.claimed,
                 "earned": rows,
+                "delegations": [_delegation(entry) for entry in summary.delegations],
             }
         )
         return
@@ -57,6 +61,9 @@ def show_rewards(
         Column("earned_wei", "Earned", tokens, "right"),
     ]
     show(rows, columns, title=address, empty=f"{address} has earned nothing by work yet.")
+    if summary.delegations:
+        behind = [_delegation(entry) for entry in summary.delegations]
+        show(behind, DELEGATION_COLUMNS, title="By stake behind validators")
     say(
         f"Claimable {tokens(summary.claimable)}, vesting {tokens(summary.vesting)}, "
         f"claimed so far {tokens(summary.claimed)} tokens."
@@ -65,24 +72,52 @@ def show_rewards(
 
 @app.command()
 def claim(wallet: WalletOption = None, passphrase_file: PassphraseOption = None, as_json: JsonOption = False) -> None:
-    """Take all that is claimable: matured rewards, and dividends of every model.
+    """Take all that is claimable: matured rewards, dividends of every model, and your part of validators' pools.
+
+    A validator's claim also brings its delegators' matured rewards to its pool.
 
     Example: strata rewards claim --wallet alice
     """
+    from client.earnings import claim_all
+
     chosen = settings(wallet_name=wallet, wallet_passphrase_file=passphrase_file)
     link = chain(chosen, open_account(chosen))
-    ids = [model.id for model in link.models()]
-    due = link.claimable(link.address, ids)
-    if due == 0:
-        vesting = link.vesting(link.address)
-        if as_json:
-            show_json({"claimed_wei": 0, "vesting_wei": vesting, "tx": None})
-        else:
-            say(f"Nothing is claimable now; {tokens(vesting)} tokens still vest.")
-        return
-    receipt = link.claim(ids)
-    paid = sum(int(event.args["amount"]) for event in receipt.events if event.name == "Claimed")
+    taken = claim_all(link)
+    last = taken.receipts[-1] if taken.receipts else None
     if as_json:
-        show_json({"claimed_wei": paid, "tx": receipt.tx, "block": receipt.block})
+        show_json(
+            {
+                "claimed_wei": taken.rewards,
+                "delegation_wei": taken.delegations,
+                "harvested_wei": taken.harvested,
+                "vesting_wei": link.vesting(link.address),
+                "tx": None if last is None else last.tx,
+                "block": None if last is None else last.block,
+            }
+        )
+    elif last is None:
+        say(f"Nothing is claimable now; {tokens(link.vesting(link.address))} tokens still vest.")
     else:
-        say(f"Claimed {tokens(paid, 18)} tokens for {link.address} (0x{receipt.tx.hex()})")
+        by_pools = f", {tokens(taken.delegations, 18)} of them by delegation" if taken.delegations else ""
+        say(f"Claimed {tokens(taken.ours, 18)} tokens for {link.address}{by_pools} (0x{last.tx.hex()})")
+        if taken.harvested:
+            say(f"Brought {tokens(taken.harvested, 18)} tokens to pools of delegators.")
+
+
+DELEGATION_COLUMNS = [
+    Column("model", "Model"),
+    Column("validator", "Validator"),
+    Column("worth_wei", "Worth", tokens, "right"),
+    Column("reward_wei", "To claim", tokens, "right"),
+    Column("harvestable_wei", "In its pool to harvest", tokens, "right"),
+]
+
+
+def _delegation(entry: DelegationEntry) -> dict[str, Any]:
+    return {
+        "model": entry.model,
+        "validator": entry.info.validator,
+        "worth_wei": entry.info.assets,
+        "reward_wei": entry.info.reward,
+        "harvestable_wei": entry.harvestable,
+    }

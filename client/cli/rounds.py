@@ -41,6 +41,8 @@ def show_rounds(
                 "phase": info.phase.name,
                 "blocks_left": state.blocks_left,
                 "miners": info.miner_count,
+                "validators": info.validator_count,
+                "committee": min(info.committee, info.validator_count),
                 "commits": info.commits,
                 "reveals": info.reveals,
                 "frozen_stake_wei": info.frozen_stake,
@@ -93,3 +95,31 @@ def open_round(
         show_json({"model": found.name, "round": number, "phase": phase, "opened": opened, "tx": receipt.tx})
     else:
         say(f"{found.name}: round {number} is {'open, ' if opened else ''}in phase {phase} (0x{receipt.tx.hex()})")
+
+
+@app.command()
+def challenge(
+    model: Annotated[str, typer.Argument(help="A model's name or number.")],
+    number: Annotated[int, typer.Argument(min=1, metavar="ROUND", help="The round's number.")],
+    wallet: WalletOption = None,
+    passphrase_file: PassphraseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Object, as a validator of the round, to its outcome while its rewards vest; two thirds of its stake void them.
+
+    Example: strata rounds challenge law 3 --wallet alice
+    """
+    chosen = settings(wallet_name=wallet, wallet_passphrase_file=passphrase_file)
+    link = chain(chosen, open_account(chosen))
+    found = link.model(model)
+    receipt = link.challenge(found.id, number)
+    against, frozen = link.challenged_stake(found.id, number), link.round(found.id, number).frozen_stake
+    voided = any(event.name == "RewardsVoided" for event in receipt.events)
+    if as_json:
+        stakes = {"against_wei": against, "frozen_wei": frozen}
+        show_json({"model": found.name, "round": number, **stakes, "voided": voided, "tx": receipt.tx})
+        return
+    words = (
+        "its rewards are taken back" if voided else f"its rewards vest until block {link.unlock_of(found.id, number)}"
+    )
+    say(f"{against * 100 // max(1, frozen)} % of the stake object to round {number} of {found.name}; {words}.")
