@@ -142,6 +142,17 @@ def under(limit: int, consensus_scores: Sequence[int]) -> list[int]:
     return [min(score, limit) for score in consensus_scores]
 
 
+def lower_median(votes: Sequence[tuple[int, int]]) -> int:
+    """The least of (value, stake) votes such that half of the stake voted for it or less (``WeightedMedian.sol``)."""
+    total = sum(stake for _, stake in votes)
+    below = 0
+    for value, stake in sorted(votes):
+        below += stake
+        if below * 2 >= total:
+            return value
+    raise ValueError("a median of no votes")
+
+
 def weights_q16(consensus_scores: Sequence[int]) -> list[int]:
     """Mixing weights in 1/65536, rounded down; all zero where no consensus is above zero."""
     total = sum(consensus_scores)

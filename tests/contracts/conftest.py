@@ -27,11 +27,11 @@ def deployed(evm: Evm) -> Net:
 
 
 @pytest.fixture(scope="session")
-def harness(evm: Evm, deployed: Net) -> Contract:
+def harness(evm: Evm) -> Contract:
     """The pure arithmetic, callable."""
     import json
 
-    return deploy(evm, json.loads(HARNESS.read_text()), (), deployed.deployer)
+    return deploy(evm, json.loads(HARNESS.read_text()), (), evm.accounts[0])
 
 
 @pytest.fixture
