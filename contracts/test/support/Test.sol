@@ -57,6 +57,19 @@ abstract contract Test is Assertions {
         }
     }
 
+    /// @notice Deploys `Name.sol:Name` with encoded arguments. Unlike `new`, the test's own code does not hold the contract's
+    ///         code then, which would be optimised once more for every test that does.
+    function deploy(string memory artifact, bytes memory arguments) internal returns (address made) {
+        bytes memory code = bytes.concat(vm.getCode(artifact), arguments);
+        assembly ("memory-safe") {
+            made := create(0, add(code, 0x20), mload(code))
+            if iszero(made) {
+                returndatacopy(0, 0, returndatasize())
+                revert(0, returndatasize())
+            }
+        }
+    }
+
     /// @notice Expects the next call to revert with this error and these arguments, e.g.
     ///         `expectError(abi.encodeCall(...))` or `abi.encodeWithSelector(Error.selector, ...)`.
     function expectError(bytes memory encoded) internal {
