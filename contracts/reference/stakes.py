@@ -18,8 +18,8 @@ def assets_for(redeemed: int, shares: int, assets: int) -> int:
 
 
 def bucket_width(unbonding_blocks: int) -> int:
-    """Blocks of one bucket."""
-    return max(1, unbonding_blocks // BUCKETS)
+    """Blocks of one bucket: a quarter of the unbonding time, one block where that is very short."""
+    return 1 if unbonding_blocks < 2 * BUCKETS else unbonding_blocks // BUCKETS
 
 
 def bucket_of(block: int, unbonding_blocks: int) -> int:

@@ -12,6 +12,7 @@ from devnet.sim.report import Result, as_json, draw, print_table
 
 SCENARIOS: dict[str, Callable[[int, int], Result]] = {
     "committees": committees.run,
+    "seeds": committees.run_seeds,
     "lift": cabal.run_lift,
     "sink": cabal.run_sink,
     "split-stake": sybil.run_stake,

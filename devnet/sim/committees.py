@@ -38,6 +38,24 @@ def in_any(chance: float, groups: int = GROUPS) -> float:
     return 1 - (1 - chance) ** groups
 
 
+def best_of(tries: int, chance: float, groups: int = GROUPS) -> float:
+    """How many groups of a round are captured on average if the attacker picks the best of so many seeds."""
+    below = [1 - at_least(groups, hits, chance) for hits in range(1, groups + 1)]
+    return sum(1 - part**tries for part in below)
+
+
+def run_seeds(rounds: int, seed: int) -> Result:
+    """What it is worth to whoever makes blocks to try several seeds: each costs a block, or making one anew."""
+    tries = (1, 2, 10, 1000)
+    return Result(
+        "seeds",
+        f"Captured groups of {GROUPS}, {COMMITTEE} draws each, if an attacker picks the best of several seeds (exact)",
+        ("stake", "one seed", *(f"best of {n}" for n in tries[1:])),
+        [(f"{stake:.0%}", *[best_of(n, lifted(COMMITTEE, stake)) for n in tries]) for stake in STAKES],
+        "Who makes one block in p has one more seed each time; who orders all transactions has as many as it computes.",
+    )
+
+
 def run(rounds: int, seed: int) -> Result:
     """The table for the default committee, the picture for several sizes."""
     rows = [

@@ -284,6 +284,15 @@ def test_delegators_part_when_computed_twice_then_equal(
 
 
 @FEW
+@given(amount=st.integers(0, 10**26), total=st.integers(1, 10**26), kept=st.integers(1, 10_000))
+def test_pool_shares_when_computed_twice_then_equal(harness: Contract, amount: int, total: int, kept: int) -> None:
+    assets = max(1, total * kept // 10_000)
+    expected = (reference.shares_for(amount, total, assets), reference.assets_for(amount, total, assets))
+    assert tuple(harness.call("shares", amount, assets, total)) == expected
+    assert reference.assets_for(expected[0], total + expected[0], assets + amount) <= amount
+
+
+@FEW
 @given(votes=st.lists(st.tuples(st.integers(0, 10_000), st.integers(1, 10**26)), min_size=1, max_size=64))
 def test_median_when_taken_twice_then_equal(harness: Contract, votes: list[tuple[int, int]]) -> None:
     found = harness.call("median", [value for value, _ in votes], [stake for _, stake in votes])

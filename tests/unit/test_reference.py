@@ -300,6 +300,7 @@ def test_bucket_when_stake_leaves_then_is_released_after_the_unbonding_time_and_
     for block in range(1000, 1040):
         release = reference.release_block(reference.bucket_of(block, 100), 100)
         assert block + 100 <= release < block + 125
+        assert reference.release_block(reference.bucket_of(block, 5), 5) == block + 5
 
 
 def test_stake_when_own_is_below_the_minimum_then_nothing_counts() -> None:

@@ -10,6 +10,7 @@ import {Ballot, Bond, Round, Seat} from "../../../contracts/src/libraries/RoundT
 import {Splitting} from "../../../contracts/src/libraries/Splitting.sol";
 import {WeightedMedian} from "../../../contracts/src/libraries/WeightedMedian.sol";
 import {Verdicts} from "../../../contracts/src/rounds/Verdicts.sol";
+import {Shares} from "../../../contracts/src/staking/Shares.sol";
 
 /// @title The protocol's pure arithmetic, callable from tests
 /// @notice Calls that write do so only to hand a library the storage that it works on: tests ask for their result, and send nothing.
@@ -149,6 +150,14 @@ contract Harness {
         returns (uint256)
     {
         return Splitting.delegatorsPart(amount, own, delegated, commissionBps);
+    }
+
+    function shares(uint256 amount, uint256 assets, uint256 total)
+        external
+        pure
+        returns (uint256 bought, uint256 worth)
+    {
+        return (Shares.forDeposit(amount, assets, total), Shares.worth(amount, assets, total));
     }
 
     function median(uint16[] memory values, uint256[] memory stakes) external pure returns (uint16) {
