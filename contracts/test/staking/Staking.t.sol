@@ -100,7 +100,7 @@ contract StakingTest is StakingWorld {
 
     function test_unstake_partAboveMinimum_keepsSeatAndSince() external {
         stakeAs(alice, MINER, 3 * MIN_MINER);
-        uint256 since = block.number;
+        uint256 since = vm.getBlockNumber();
         skipBlocks(5);
         unstakeAs(alice, MINER, MIN_MINER);
         assertEq(effective(alice, MINER), 2 * MIN_MINER);

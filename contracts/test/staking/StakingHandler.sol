@@ -25,11 +25,18 @@ contract StakingHandler is Test {
     TestRewards private immutable _rewards;
     address private immutable _treasury;
 
+    /// @notice How many of the calls below were made.
+    uint256 public steps;
     /// @notice How often rewards were divided or taken; each time less than a wei a holder can stay behind.
     uint256 public rewardSteps;
     /// @notice Blocks whose seats were noted, and the hash of what they were.
     uint256[] public notedBlocks;
     mapping(uint256 blockNumber => bytes32) public noted;
+
+    modifier step() {
+        ++steps;
+        _;
+    }
 
     constructor(Staking staking, TestToken token, TestModels models, TestRewards rewards, address treasury) {
         (_staking, _token, _models, _rewards, _treasury) = (staking, token, models, rewards, treasury);
@@ -50,12 +57,12 @@ contract StakingHandler is Test {
         return account("staker", index);
     }
 
-    function stake(uint256 actor, uint256 model, uint8 role, uint256 amount) external {
+    function stake(uint256 actor, uint256 model, uint8 role, uint256 amount) external step {
         (model, role) = (_model(model), _role(role));
         _stake(actor % ACTORS, model, role, bound(amount, 1, role == MINER ? 30 ether : 300 ether));
     }
 
-    function unstake(uint256 actor, uint256 model, uint8 role, uint256 amount) external {
+    function unstake(uint256 actor, uint256 model, uint8 role, uint256 amount) external step {
         (model, role) = (_model(model), _role(role));
         address one = who(actor % OPERATORS);
         uint256 own = _staking.ownStakeOf(one, model, role);
@@ -70,7 +77,7 @@ contract StakingHandler is Test {
         }
     }
 
-    function delegate(uint256 actor, uint256 model, uint256 target, uint256 amount) external {
+    function delegate(uint256 actor, uint256 model, uint256 target, uint256 amount) external step {
         model = _model(model);
         address validator = who(target % OPERATORS);
         if (_staking.ownStakeOf(validator, model, VALIDATOR) < _staking.minStake(model, VALIDATOR)) return;
@@ -82,7 +89,7 @@ contract StakingHandler is Test {
         _staking.delegate(model, validator, amount);
     }
 
-    function undelegate(uint256 actor, uint256 model, uint256 target, uint256 shares) external {
+    function undelegate(uint256 actor, uint256 model, uint256 target, uint256 shares) external step {
         model = _model(model);
         (address holder, address validator) = (who(actor % ACTORS), who(target % OPERATORS));
         (uint256 held,) = _staking.delegationOf(model, validator, holder);
@@ -95,7 +102,7 @@ contract StakingHandler is Test {
         }
     }
 
-    function withdraw(uint256 actor) external {
+    function withdraw(uint256 actor) external step {
         address one = who(actor % OPERATORS);
         uint256 due = _staking.withdrawableOf(one);
         if (due == 0) return;
@@ -108,7 +115,7 @@ contract StakingHandler is Test {
         assertApproxEqAbs(_staking.pendingOf(one), pending - due, 64, "and the rest stays");
     }
 
-    function slash(uint256 target, uint256 model, uint8 role, uint16 bps) external {
+    function slash(uint256 target, uint256 model, uint8 role, uint16 bps) external step {
         (model, role) = (_model(model), _role(role));
         address operator = who(target % OPERATORS);
         bps = uint16(bound(bps, 0, 5_000));
@@ -123,11 +130,11 @@ contract StakingHandler is Test {
         assertLe((taken - cut) * 10_000, (pending + OPERATORS * 64) * bps, "nor of what leaves");
     }
 
-    function drop(uint256 target, uint256 model) external {
+    function drop(uint256 target, uint256 model) external step {
         _staking.drop(_model(model), who(target % OPERATORS));
     }
 
-    function rejoin(uint256 target, uint256 model) external {
+    function rejoin(uint256 target, uint256 model) external step {
         model = _model(model);
         address one = who(target % OPERATORS);
         if (!_staking.isDropped(model, one)) return;
@@ -138,7 +145,7 @@ contract StakingHandler is Test {
         }
     }
 
-    function reseat(uint256 target, uint256 model, uint8 role) external {
+    function reseat(uint256 target, uint256 model, uint8 role) external step {
         (model, role) = (_model(model), _role(role));
         address one = who(target % OPERATORS);
         bool eligible = _staking.ownStakeOf(one, model, role) >= _staking.minStake(model, role)
@@ -152,22 +159,22 @@ contract StakingHandler is Test {
         }
     }
 
-    function setMinimum(uint256 model, uint8 role, uint256 amount) external {
+    function setMinimum(uint256 model, uint8 role, uint256 amount) external step {
         role = _role(role);
         uint256 usual = role == MINER ? 10 ether : 100 ether;
         _models.setMinimum(_model(model), role, bound(amount, usual / 2, usual * 2));
     }
 
-    function reward(uint256 target, uint256 model, uint256 amount) external {
+    function reward(uint256 target, uint256 model, uint256 amount) external step {
         _rewards.put(_model(model), who(target % OPERATORS), bound(amount, 1, 1_000 ether));
     }
 
-    function harvest(uint256 target, uint256 model) external {
+    function harvest(uint256 target, uint256 model) external step {
         ++rewardSteps;
         _staking.harvest(_model(model), who(target % OPERATORS));
     }
 
-    function claimDelegation(uint256 actor, uint256 model, uint256 target) external {
+    function claimDelegation(uint256 actor, uint256 model, uint256 target) external step {
         model = _model(model);
         (address holder, address validator) = (who(actor % ACTORS), who(target % OPERATORS));
         uint256 due = _staking.delegationRewardOf(model, validator, holder);
@@ -177,7 +184,7 @@ contract StakingHandler is Test {
         assertEq(_staking.claimDelegation(model, validator), due);
     }
 
-    function pass(uint256 blocks) external {
+    function pass(uint256 blocks) external step {
         uint256 last = vm.getBlockNumber();
         if (noted[last] == 0 && notedBlocks.length < 20) {
             noted[last] = hashAt(last);
