@@ -10,6 +10,15 @@ interface Vm {
         address emitter;
     }
 
+    /// @notice What a call cost, as `lastCallGas` returns it; a transaction's whole gas under `forge test --isolate`.
+    struct Gas {
+        uint64 gasLimit;
+        uint64 gasTotalUsed;
+        uint64 gasMemoryUsed;
+        int64 gasRefunded;
+        uint64 gasRemaining;
+    }
+
     // who sends, what they have
     function prank(address sender) external;
     function prank(address sender, address origin) external;
@@ -76,6 +85,7 @@ interface Vm {
     function startSnapshotGas(string calldata name) external;
     function startSnapshotGas(string calldata group, string calldata name) external;
     function stopSnapshotGas() external returns (uint256 gas);
+    function lastCallGas() external view returns (Gas memory gas);
     function cool(address target) external;
     function envOr(string calldata name, uint256 fallback_) external view returns (uint256 value);
     function readFile(string calldata path) external view returns (string memory text);
