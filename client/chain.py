@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from client.chain_abi import ContractAbi, Param, checksum, decode_revert
+from client.chain_abi import ContractAbi, checksum
 from client.chain_actions import Actions
+from client.chain_errors import explain
 from client.chain_reads import Reads, at_block
 from client.chain_rpc import Rpc, RpcError
 from client.chain_send import FIXED_GAS, PLAIN_GAS, ROUNDS_GAS, TOKEN_GAS, Call, Pace, Sender, default_confirmations
@@ -41,7 +42,6 @@ class Chain(Reads, Actions):
         self._sender: Sender | None = None
         self._abis = {name: ContractAbi(name, load_artifact(name).abi) for name in CONTRACTS}
         self._names = {address.lower(): name for name, address in network.contracts.items() if name in self._abis}
-        self._errors: dict[bytes, Param] = {s: e for abi in self._abis.values() for s, e in abi.errors.items()}
         self.receipt_seconds = 90.0
         self.confirmations: int | None = None
 
@@ -183,7 +183,7 @@ class Chain(Reads, Actions):
             return error
 
     def _explain(self, error: RpcError) -> Exception:
-        return decode_revert(error.data, self._errors, error.text) if error.is_revert else error
+        return explain(error)
 
     def _no_contract(self, contract: str) -> ConfigError:
         return ConfigError(

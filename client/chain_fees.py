@@ -15,9 +15,14 @@ LOCAL = frozenset({1337, 31337})
 DEVNETS = range(31_337_000, 32_337_000)  # the numbers that runs of `strata devnet` give themselves
 
 
+def is_local(chain_id: int) -> bool:
+    """Whether it is the number of a chain on one's own machine."""
+    return chain_id in LOCAL or chain_id in DEVNETS
+
+
 def default_confirmations(chain_id: int) -> int:
     """Blocks that must lie on a transaction's block before it counts: none on one's own machine, else one or two."""
-    if chain_id in LOCAL or chain_id in DEVNETS:
+    if is_local(chain_id):
         return 0
     return 1 if chain_id in SEQUENCED else 2
 

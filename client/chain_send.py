@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from client.chain_fees import default_confirmations
+from client.chain_fees import default_confirmations, is_local
 from client.chain_outbox import CHEAP, Call, Outbox, Pace, says
 from client.chain_rpc import Rpc, RpcError
 from client.errors import ChainError, ChainUnavailable, Reverted, TransactionLost, Unfunded
@@ -18,7 +18,17 @@ from client.journal import Journal, JournalEntry
 if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount
 
-__all__ = ["FIXED_GAS", "PLAIN_GAS", "ROUNDS_GAS", "TOKEN_GAS", "Call", "Pace", "Sender", "default_confirmations"]
+__all__ = [
+    "FIXED_GAS",
+    "PLAIN_GAS",
+    "ROUNDS_GAS",
+    "TOKEN_GAS",
+    "Call",
+    "Pace",
+    "Sender",
+    "default_confirmations",
+    "is_local",
+]
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +41,8 @@ FIXED_GAS |= {"revealHead": 8_000_000, "challenge": 4_000_000}
 ROUNDS_GAS = 6_000_000
 PLAIN_GAS = 30_000
 TOKEN_GAS = 100_000
+
+Told = Callable[[int, dict[str, Any]], None]
 
 
 class Sender:
@@ -62,10 +74,27 @@ class Sender:
         (receipt,) = self._send([call], check=True)
         return receipt
 
-    def send_all(self, calls: Sequence[Call]) -> list[dict[str, Any]]:
-        """Sends calls with fixed gas, one behind the other, unchecked, then waits for all: for deployments, faucets."""
+    def send_all(self, calls: Sequence[Call], told: Told | None = None) -> list[dict[str, Any]]:
+        """Sends calls with fixed gas, one behind the other, unchecked, then waits for all: for deployments, faucets.
+
+        ``told(index, receipt)`` hears of each as it is mined.
+        """
         assert all(call.gas is not None for call in calls), "send_all doesn't estimate"
-        return self._send(calls, check=False)
+        return self._send(calls, check=False, told=told)
+
+    def settle(self) -> None:
+        """Waits until nothing that an earlier run signed is on its way any more."""
+        with self._lock, self._journal.lock():
+            orphans = self.outbox.recover()
+        try:
+            for orphan in list(orphans):
+                entry, receipt = self._wait(orphan, orphans)
+                if receipt is None:
+                    self._journal.finish(entry.tx, "replaced")
+                else:
+                    self.outbox.mined(entry, receipt, reported=False)
+        finally:
+            self._release(orphans)
 
     def next_nonce(self) -> int:
         """The nonce that the next transaction will have."""
@@ -75,7 +104,7 @@ class Sender:
 
     # ---- sending
 
-    def _send(self, calls: Sequence[Call], check: bool) -> list[dict[str, Any]]:
+    def _send(self, calls: Sequence[Call], check: bool, told: Told | None = None) -> list[dict[str, Any]]:
         orphans: list[JournalEntry] = []
         entries: list[tuple[Call, JournalEntry]] = []
         try:
@@ -85,7 +114,11 @@ class Sender:
                     found = self.outbox.adopt(call, orphans, {entry.tx for _, entry in entries})
                     entries.append((call, found or self._open(call, self._gas(call, check))))
             orphans = [orphan for orphan in orphans if orphan.tx not in {entry.tx for _, entry in entries}]
-            receipts = [self._await(call, entry, orphans) for call, entry in entries]
+            receipts = []
+            for index, (call, entry) in enumerate(entries):
+                receipts.append(self._await(call, entry, orphans))
+                if told is not None:
+                    told(index, receipts[-1])
             self._settle(orphans)
             return receipts
         finally:

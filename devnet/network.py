@@ -273,7 +273,7 @@ def deploy_contracts(net: Devnet) -> None:
     passphrase = net.home.passphrase.read_text().strip()
     account = net.wallets.open(TREASURY, passphrase)
     with net.times.part("contracts"):
-        deployed = deploy(net.local.rpc, account, DeploySettings())
+        deployed = deploy(net.local.rpc, account, DeploySettings.local())
     plan = net.node_plan()
     net.network = Network(
         name=f"devnet-{net.run.path.name}",

@@ -139,7 +139,7 @@ def deployed(anvil: ChainProcess) -> Network:
     """The contracts, deployed once; the deployer (account 0) holds the treasury."""
     from client.deploy import DeploySettings, deploy
 
-    return deploy(anvil.url, anvil.account(0), DeploySettings(name="test", vesting_blocks=5, unbonding_blocks=5))
+    return deploy(anvil.url, anvil.account(0), DeploySettings.local(name="test", unbonding_blocks=200))
 
 
 @pytest.fixture

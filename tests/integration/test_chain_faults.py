@@ -191,7 +191,7 @@ def test_ganache_when_it_is_the_chain_then_deploying_staking_and_opening_work(
     start_chain: Callable[..., ChainProcess],
 ) -> None:
     node = start_chain(ganache=True)
-    network = deploy(node.url, node.account(0), DeploySettings(name="ganache"))
+    network = deploy(node.url, node.account(0), DeploySettings.local(name="ganache"))
     chain = Chain.connect(network, node.account(0))
     chain.check()
     model = chain.register_model(0, Level.GLOBAL, "global", "general", b"\x01" * 32, Policy(3, 3, 3, 3, 3, 3, 3))

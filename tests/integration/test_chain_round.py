@@ -199,7 +199,7 @@ def test_stake_when_taken_back_then_it_can_be_withdrawn_after_the_delay(world: W
     assert miner.pending_stake(miner.address) == 4 * TOKEN
     with pytest.raises(Reverted, match="matured"):
         miner.withdraw_stake()
-    world.anvil.mine(6)
+    world.anvil.mine(300)  # the unbonding time, and a quarter of it at most
     miner.withdraw_stake()
     assert miner.pending_stake(miner.address) == 0
     (entry,) = stakes(miner, miner.address)
