@@ -100,6 +100,21 @@ contract ClaimsTest is RewardsWorld {
         assertApproxEqAbs(_claim(alice, _ids(ROOT)), 250e18, 1);
     }
 
+    function test_claim_whenOneRoundPaysManyTimes_thenAllInOneCall() external {
+        vm.pauseGasMetering();
+        IRewards.Opening memory o = _opening(ROOT, 1);
+        o.totalConsensus = 130;
+        _begin(o);
+        for (uint256 i; i < 130; ++i) {
+            _payMiner(ROOT, 1, alice, 1);
+        }
+        _finish(ROOT, 1);
+        skipBlocks(VESTING);
+        _addFee(ROOT, 1000e18);
+        assertApproxEqAbs(_claim(alice, _ids(ROOT)), 50e18 + 250e18, 131);
+        assertEq(_claim(alice, _ids(ROOT)), 0);
+    }
+
     function test_claimable_whenModelsRepeat_thenCountedOnce() external {
         _settleFor(ROOT, 1, alice);
         skipBlocks(VESTING);
