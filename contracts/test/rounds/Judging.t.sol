@@ -114,6 +114,7 @@ contract JudgingTest is RoundsWorld {
         _isBond(0, 0, 6226);
     }
 
+    /// forge-config: default.fuzz.runs = 300
     function testFuzz_round_whenAllJudgeAll_thenItIsTheNaiveModels(uint256 seed, uint96[4] memory stakes) public {
         (uint256 miners, uint256 validators) = (1 + seed % 5, 4);
         populate(miners, validators);
@@ -137,6 +138,7 @@ contract JudgingTest is RoundsWorld {
         }
     }
 
+    /// forge-config: default.fuzz.runs = 300
     function testFuzz_committee_whenDrawn_thenConsensusIsOfItsMembers(uint256 seed) public {
         models.setPolicy(policy(3, 5000, 6666));
         populate(9, 5);

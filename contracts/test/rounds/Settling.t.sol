@@ -170,6 +170,30 @@ contract SettlingTest is RoundsWorld {
         assertEq(uint256(consensus(0)), 9);
     }
 
+    function test_round_whenItEndsWithPagesLeft_thenTheyComeFirst() public {
+        populate(40, 3);
+        submit(40);
+        uint64[] memory scores = new uint64[](40);
+        scores[39] = 7;
+        score(same(3, scores));
+        skipBlocks(20); // nobody acted in ATTEST
+        tick();
+        assertTrue(rewards.begun() == 0 && view_().groupsJudged == 4);
+        assertTrue(view_().accepted && view_().voidReason == 4);
+        tick();
+        assertTrue(rewards.begun() == 1 && view_().settled);
+    }
+
+    function test_round_whenASlotIsEmpty_thenTheOthersAreJudged() public {
+        populate(1, 2);
+        staking.setSlot(3, validator(2), 100);
+        submit(1);
+        score(same(3, list(9)));
+        attest(3, HEAD);
+        settle();
+        assertEq(rewards.validators().length, 3);
+    }
+
     // --- silence ---
 
     function test_validator_whenSilentThreeTimes_thenDroppedAndCountedAnew() public {
