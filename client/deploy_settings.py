@@ -19,7 +19,7 @@ PEOPLE = ("treasury", "council", "guardian")
 
 @dataclass(frozen=True)
 class DeploySettings:
-    """The parameters of a network. Governance can change the deposit later, and nothing else of these."""
+    """The parameters of a network. Governance can change its own people, its delay and the deposit; the rest stays."""
 
     name: str = "strata"
     treasury: str = ""  # address that gets the first tokens, slashed stake and its part of emission and fees

@@ -25,7 +25,15 @@ from client.settings import Settings
 app = single()
 CHAIN = "Chain"
 OFFICES = "Offices (required on a public chain)"
-PARAMETERS = "Parameters (fixed for good)"
+PARAMETERS = "Parameters (fixed for good, save for the delay of governance and the deposit)"
+
+
+def _chain(help_: str, **bounds: Any) -> Any:
+    return typer.Option(help=help_, rich_help_panel=CHAIN, **bounds)
+
+
+def _office(help_: str) -> Any:
+    return typer.Option(help=help_, rich_help_panel=OFFICES, metavar="ADDRESS")
 
 
 def _number(help_: str) -> Any:
@@ -36,45 +44,43 @@ def _tokens(help_: str) -> Any:
     return typer.Option(help=help_, rich_help_panel=PARAMETERS, metavar="TOKENS")
 
 
-def _office(help_: str) -> Any:
-    return typer.Option(help=help_, rich_help_panel=OFFICES, metavar="ADDRESS")
+Number = int | None
+Text = str | None
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be sent, and its cost; send nothing.")]
+StartOver = Annotated[
+    bool, typer.Option("--start-over", help="Leave behind what was begun for this output, and begin anew.")
+]
+Yes = Annotated[bool, typer.Option("--yes", help="Don't ask before sending to a public chain.")]
+Config = Annotated[
+    Path | None, typer.Option(help="TOML with a table named deploy; options win over it.", dir_okay=False)
+]
+Output = Annotated[
+    Path, typer.Option(help="The network's file; beside it stands how far the deployment is.", dir_okay=False)
+]
 
 
 @app.command()
 def deploy(
-    rpc: Annotated[
-        str | None, typer.Option(help="URL of the chain's JSON-RPC (else $STRATA_RPC).", rich_help_panel=CHAIN)
-    ] = None,
-    chain_id: Annotated[
-        int | None, typer.Option(min=1, help="Refuse any other chain than this one.", rich_help_panel=CHAIN)
-    ] = None,
-    confirmations: Annotated[
-        int | None,
-        typer.Option(min=0, max=1000, help="Blocks on top of each transaction's own.", rich_help_panel=CHAIN),
-    ] = None,
-    config: Annotated[
-        Path | None, typer.Option(help="TOML with a table [deploy]; options win over it.", dir_okay=False)
-    ] = None,
-    output: Annotated[
-        Path, typer.Option(help="The network's file; beside it stands how far the deployment is.", dir_okay=False)
-    ] = Path("network.json"),
-    name: Annotated[str | None, typer.Option(help="The network's name.")] = None,
-    treasury: Annotated[str | None, _office("Gets the first tokens and slashed stake.")] = None,
-    council: Annotated[str | None, _office("Proposes and cancels what the timelock does.")] = None,
-    guardian: Annotated[str | None, _office("May pause openings of rounds, and nothing else.")] = None,
-    governance_delay: Annotated[int | None, _number("Seconds from proposal to execution (172,800).")] = None,
-    unbonding: Annotated[int | None, _number("Blocks from unstake to withdraw; no round is longer (50,400).")] = None,
-    vesting: Annotated[int | None, _number("Blocks from settlement to claim (7,200).")] = None,
-    close_delay: Annotated[int | None, _number("Blocks a channel's close takes (7,200).")] = None,
-    ballot: Annotated[int | None, _number("Blocks a vote on a dataset takes at most (7,200).")] = None,
-    min_miner_stake: Annotated[str | None, _tokens("A miner's least stake (1).")] = None,
-    min_validator_stake: Annotated[str | None, _tokens("A validator's least stake (10).")] = None,
-    deposit: Annotated[str | None, _tokens("A dataset's deposit (10).")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be sent, and its cost.")] = False,
-    start_over: Annotated[
-        bool, typer.Option("--start-over", help="Leave behind what was begun for this output, and begin anew.")
-    ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Don't ask before sending to a public chain.")] = False,
+    rpc: Annotated[Text, _chain("URL of the chain's JSON-RPC (else $STRATA_RPC).")] = None,
+    chain_id: Annotated[Number, _chain("Refuse any other chain than this one.", min=1)] = None,
+    confirmations: Annotated[Number, _chain("Blocks on top of each transaction's own.", min=0, max=1000)] = None,
+    config: Config = None,
+    output: Output = Path("network.json"),
+    name: Annotated[Text, typer.Option(help="The network's name.")] = None,
+    treasury: Annotated[Text, _office("Gets the first tokens and slashed stake.")] = None,
+    council: Annotated[Text, _office("Proposes and cancels what the timelock does.")] = None,
+    guardian: Annotated[Text, _office("May pause openings of rounds, and nothing else.")] = None,
+    governance_delay: Annotated[Number, _number("Seconds from proposal to execution (172,800).")] = None,
+    unbonding: Annotated[Number, _number("Blocks from unstake to withdraw; no round is longer (50,400).")] = None,
+    vesting: Annotated[Number, _number("Blocks from settlement to claim (7,200).")] = None,
+    close_delay: Annotated[Number, _number("Blocks that a channel's close takes (7,200).")] = None,
+    ballot: Annotated[Number, _number("Blocks that a vote on a dataset takes at most (7,200).")] = None,
+    min_miner_stake: Annotated[Text, _tokens("A miner's least stake (1).")] = None,
+    min_validator_stake: Annotated[Text, _tokens("A validator's least stake (10).")] = None,
+    deposit: Annotated[Text, _tokens("A dataset's deposit (10).")] = None,
+    dry_run: DryRun = False,
+    start_over: StartOver = False,
+    yes: Yes = False,
     wallet: WalletOption = None,
     passphrase_file: PassphraseOption = None,
     as_json: JsonOption = False,
@@ -86,12 +92,11 @@ def deploy(
     chosen = settings(chain_rpc=rpc, wallet_name=wallet, wallet_passphrase_file=passphrase_file)
     if not chosen.chain.rpc:
         raise ConfigError("Which chain? Give --rpc URL or set STRATA_RPC.")
-    offices = {"treasury": treasury, "council": council, "guardian": guardian}
-    given: dict[str, Any] = {key: None if who is None else resolve_address(chosen, who) for key, who in offices.items()}
-    given |= {"name": name, "governance_delay_seconds": governance_delay, "unbonding_blocks": unbonding}
+    given: dict[str, Any] = {"name": name, "governance_delay_seconds": governance_delay, "unbonding_blocks": unbonding}
     given |= {"vesting_blocks": vesting, "close_delay_blocks": close_delay, "ballot_blocks": ballot}
-    amounts = {"min_miner_stake": min_miner_stake, "min_validator_stake": min_validator_stake}
-    given |= _wei({**amounts, "dataset_deposit": deposit})
+    given |= _people(chosen, {"treasury": treasury, "council": council, "guardian": guardian})
+    given |= _wei({"min_miner_stake": min_miner_stake, "min_validator_stake": min_validator_stake})
+    given |= _wei({"dataset_deposit": deposit})
     if start_over and dry_run:
         raise ConfigError("Give --start-over or --dry-run, not both: a dry run changes nothing.")
     job = _Job(chosen, given, config, output, chain_id, confirmations)
@@ -99,8 +104,12 @@ def deploy(
         job.start_over()
     if dry_run:
         job.show(as_json)
-        return
-    job.run(as_json, yes)
+    else:
+        job.run(as_json, yes)
+
+
+def _people(chosen: Settings, offices: dict[str, str | None]) -> dict[str, str | None]:
+    return {key: None if who is None else resolve_address(chosen, who) for key, who in offices.items()}
 
 
 def _wei(amounts: dict[str, str | None]) -> dict[str, int | None]:
