@@ -1,7 +1,7 @@
 # Strata: one command each for the demo, the tests and the checks. Every target sets up what it needs first.
 #
 #   make demo [PRESET=nano] [GANACHE=1] [TEXT=path/to/file.txt FIELD=name]
-#   make test | test-fast | test-deep | check | setup | clean
+#   make test | test-fast | test-deep | contracts-deep | check | gas | setup | clean
 
 PYTHON ?= python3.11
 BIN := .venv/bin
@@ -9,11 +9,16 @@ PRESET ?= default
 DEMO := --preset $(PRESET) $(if $(filter 1 yes true,$(GANACHE)),--ganache) \
         $(if $(TEXT),--text '$(TEXT)') $(if $(FIELD),--field '$(FIELD)')
 PYTEST := $(BIN)/python -m pytest
+# Files of tests are spread over two workers; see tests/schedule.py for what may run beside what.
+SPREAD := -n 2 --dist loadgroup
+FORGE := $(firstword $(wildcard node_modules/@foundry-rs/forge-*/bin/forge) $(shell command -v forge 2>/dev/null))
+GAS := --isolate --match-path '*Gas.t.sol'
 
-.PHONY: demo up stop status test test-fast test-deep check setup clean help
+.PHONY: demo up stop status test test-fast test-deep contracts contracts-fast contracts-deep contracts-tools gas check \
+        setup clean help
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 demo: setup ## the whole network on this machine, from nothing to a paid answer
 	@$(BIN)/strata devnet demo $(DEMO)
@@ -27,16 +32,52 @@ status: ## what runs
 stop: ## stop the network that `make up` started
 	@$(BIN)/strata devnet stop
 
-test: setup ## all checks and tests (under 15 minutes on two cores)
+test: setup ## all checks and tests but the deep ones (under 15 minutes on two cores)
 	@$(MAKE) --no-print-directory check
-	@echo "== tests, all but the deep ones"
-	@$(PYTEST) -m "not deep"
+	@$(MAKE) --no-print-directory contracts
+	@echo "== tests in Python, all but the deep ones"
+	@$(PYTEST) $(SPREAD) -m "not deep"
 
 test-fast: setup ## the quick tests (under 90 seconds)
-	@$(PYTEST) -m "not slow and not deep" tests/unit tests/contracts tests/integration
+	@$(MAKE) --no-print-directory contracts-fast
+	@$(PYTEST) $(SPREAD) -q -m "not slow and not deep" tests/unit tests/contracts tests/integration
 
 test-deep: setup ## the tests that take minutes: real models, long property runs
 	@$(PYTEST) -m "deep"
+
+contracts: setup ## forge: 2,000 runs of each property, 100,000 calls of invariants, gas, branch coverage
+ifeq ($(FORGE),)
+	@echo "== no forge for this machine: the contracts' tests in Solidity are left out"
+else
+	@echo "== forge: 2,000 runs of each property, 100,000 calls of invariants"
+	@$(FORGE) test --summary
+	@echo "== forge: gas as committed in contracts/gas (make gas writes it anew)"
+	@FORGE_SNAPSHOT_CHECK=true $(FORGE) test $(GAS)
+	@echo "== forge: branch coverage"
+	@$(BIN)/python -m contracts.assurance.coverage
+endif
+
+contracts-fast: setup ## forge: 256 runs of each property
+ifeq ($(FORGE),)
+	@echo "== no forge for this machine: the contracts' tests in Solidity are left out"
+else
+	@FOUNDRY_PROFILE=fast $(FORGE) test --summary
+endif
+
+contracts-deep: setup ## forge: 10,000 runs, 10 million calls; coverage, slither, proofs, mutants (hours)
+	@PYTHON='$(PYTHON)' .ci/tools
+	@$(MAKE) --no-print-directory contracts-tools
+	@echo "== forge: 10,000 runs of each property, 10 million calls of invariants"
+	@FOUNDRY_PROFILE=deep $(FORGE) test --summary
+
+contracts-tools:
+	@echo "== slither" && $(BIN)/python -m contracts.assurance.findings
+	@echo "== coverage" && $(BIN)/python -m contracts.assurance.coverage
+	@echo "== proofs" && $(BIN)/python -m contracts.assurance.prove
+	@echo "== mutants" && $(BIN)/python -m contracts.assurance.mutants
+
+gas: setup ## measure what calls cost and write it to contracts/gas
+	@FORGE_SNAPSHOT_EMIT=true $(FORGE) test $(GAS)
 
 check: setup ## ruff, mypy, the rule of imports, artifacts that match the sources
 	@echo "== ruff" && $(BIN)/ruff check . && $(BIN)/ruff format --check .
