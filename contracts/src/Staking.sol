@@ -52,7 +52,7 @@ contract Staking is Delegation, StakingViews, Multicall, Permitting {
         Member storage member = _member(modelId, role, msg.sender);
         uint96 total = SafeCast.toUint96(member.own + amount);
         member.own = total;
-        _refresh(modelId, role, msg.sender, Seating.MUST);
+        _refresh(modelId, role, msg.sender, true);
         emit Staked(msg.sender, modelId, role, amount, total);
         _token.safeTransferFrom(msg.sender, address(this), amount);
     }
@@ -66,7 +66,7 @@ contract Staking is Delegation, StakingViews, Multicall, Permitting {
         if (amount > staked) revert InsufficientStake(staked, amount);
         member.own = uint96(staked - amount);
         uint64 releaseBlock = _enqueue(modelId, role, msg.sender, amount);
-        _refresh(modelId, role, msg.sender, Seating.KEEP);
+        _refresh(modelId, role, msg.sender, false);
         emit Unstaking(msg.sender, modelId, role, amount, releaseBlock);
     }
 
@@ -86,7 +86,7 @@ contract Staking is Delegation, StakingViews, Multicall, Permitting {
         Member storage member = _member(modelId, VALIDATOR, msg.sender);
         if (!member.dropped) revert NotDropped(msg.sender);
         member.dropped = false;
-        _refresh(modelId, VALIDATOR, msg.sender, Seating.MUST);
+        _refresh(modelId, VALIDATOR, msg.sender, true);
         emit Rejoined(msg.sender, modelId);
     }
 
@@ -94,13 +94,13 @@ contract Staking is Delegation, StakingViews, Multicall, Permitting {
     function reseat(uint256 modelId, uint8 role) external {
         Member storage member = _member(modelId, role, msg.sender);
         if (_eligible(modelId, role, member) == 0) revert NotEligible(msg.sender);
-        _refresh(modelId, role, msg.sender, Seating.MUST);
+        _refresh(modelId, role, msg.sender, true);
     }
 
     /// @inheritdoc IStaking
     function drop(uint256 modelId, address account) external onlyRounds {
         _member(modelId, VALIDATOR, account).dropped = true;
-        _refresh(modelId, VALIDATOR, account, Seating.KEEP);
+        _refresh(modelId, VALIDATOR, account, false);
         emit Dropped(account, modelId);
     }
 
@@ -115,7 +115,7 @@ contract Staking is Delegation, StakingViews, Multicall, Permitting {
         member.delegated -= uint96(delegated);
         uint256 amount = own + delegated + _slashBuckets(member, bps);
         if (amount == 0) return;
-        _refresh(modelId, role, account, Seating.KEEP);
+        _refresh(modelId, role, account, false);
         emit Slashed(account, modelId, role, amount);
         _token.safeTransfer(treasury, amount);
     }

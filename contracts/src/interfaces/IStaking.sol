@@ -88,7 +88,8 @@ interface IStaking {
     function reseat(uint256 modelId, uint8 role) external;
 
     /// @notice Adds `amount` of the caller's tokens (allowance needed) to a validator's stake, for shares of its pool. They
-    /// are slashed with the validator's own. The pool's matured rewards are harvested first, for those who were there.
+    /// are slashed with the validator's own. The pool's matured rewards are harvested first, for those who were there. Refused
+    /// for who is no eligible validator; one that lost its seat is not seated by it, but may then `reseat` with more.
     function delegate(uint256 modelId, address validator, uint256 amount) external;
 
     /// @notice Gives back `shares` of the pool; their worth is withdrawable after the unbonding time. Rewards so far are

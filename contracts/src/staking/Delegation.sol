@@ -28,7 +28,7 @@ abstract contract Delegation is Unbonding {
     function delegate(uint256 modelId, address validator, uint256 amount) external nonReentrant {
         if (amount == 0) revert ZeroAmount();
         Member storage member = _member(modelId, VALIDATOR, validator);
-        if (member.own == 0 || member.own < minStake(modelId, VALIDATOR)) revert NotEligible(validator);
+        if (_eligible(modelId, VALIDATOR, member) == 0) revert NotEligible(validator);
         try _rewards.claimPool(modelId, validator) returns (uint256 reward) {
             _share(modelId, validator, reward);
         } catch {}
@@ -38,7 +38,7 @@ abstract contract Delegation is Unbonding {
         member.delegated += SafeCast.toUint96(amount);
         member.shares += shares;
         member.holdings[msg.sender].shares += shares;
-        _refresh(modelId, VALIDATOR, validator, Seating.TRY);
+        _refresh(modelId, VALIDATOR, validator, false);
         emit Delegated(msg.sender, modelId, validator, amount, shares);
         _token.safeTransferFrom(msg.sender, address(this), amount);
     }
@@ -56,7 +56,7 @@ abstract contract Delegation is Unbonding {
         member.shares -= shares;
         member.holdings[msg.sender].shares = held - shares;
         uint64 releaseBlock = _enqueue(modelId, VALIDATOR, validator, amount);
-        _refresh(modelId, VALIDATOR, validator, Seating.KEEP);
+        _refresh(modelId, VALIDATOR, validator, false);
         emit Undelegated(msg.sender, modelId, validator, amount, shares, releaseBlock);
     }
 

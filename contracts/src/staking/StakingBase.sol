@@ -16,13 +16,6 @@ abstract contract StakingBase is IStaking, ReentrancyGuard, Wired {
     using Checkpoints for Checkpoints.Trace208;
     using Seats for Seats.Table;
 
-    /// @dev How an account without a seat comes to one when its stake changes: not, if it can, or else the call fails.
-    enum Seating {
-        KEEP,
-        TRY,
-        MUST
-    }
-
     /// @dev Stake that was asked back and is released in one block, by whoever; slashing cuts `assets` (wei) alone.
     struct Bucket {
         uint96 assets;
@@ -105,16 +98,14 @@ abstract contract StakingBase is IStaking, ReentrancyGuard, Wired {
         return uint256(member.own) + member.delegated;
     }
 
-    /// @dev Brings an account's seat and effective stake, and all that is counted from it, in line with its stake.
-    function _refresh(uint256 modelId, uint8 role, address account, Seating seating) internal {
+    /// @dev Brings an account's seat and effective stake, and all that is counted from it, in line with its stake. One without
+    /// a seat gets one only if it asks, since who sits must take part: nobody else can seat it.
+    function _refresh(uint256 modelId, uint8 role, address account, bool asksForSeat) internal {
         Member storage member = _member(modelId, role, account);
         uint256 next = _eligible(modelId, role, member);
         if (member.seat == 0) {
-            if (next == 0 || seating == Seating.KEEP) return;
-            if (!_sit(modelId, role, account, next)) {
-                if (seating == Seating.MUST) revert TooManyMembers(modelId, role);
-                return;
-            }
+            if (next == 0 || !asksForSeat) return;
+            _sit(modelId, role, account, next);
         } else if (next == 0) {
             Pool storage pool = _pools[modelId][role];
             pool.seats.clear(member.seat - 1);
@@ -125,7 +116,7 @@ abstract contract StakingBase is IStaking, ReentrancyGuard, Wired {
     }
 
     /// @dev Gives the account a free seat, or that of the lowest member if it has less than `amount`.
-    function _sit(uint256 modelId, uint8 role, address account, uint256 amount) private returns (bool) {
+    function _sit(uint256 modelId, uint8 role, address account, uint256 amount) private {
         Pool storage pool = _pools[modelId][role];
         uint256 slot = pool.seats.lowestFree();
         uint256 capacity = role == MINER ? MAX_MINERS : MAX_VALIDATORS;
@@ -135,7 +126,7 @@ abstract contract StakingBase is IStaking, ReentrancyGuard, Wired {
             address lowest;
             uint256 least;
             (slot, lowest, least) = _lowest(pool, capacity);
-            if (amount <= least) return false;
+            if (amount <= least) revert TooManyMembers(modelId, role);
             pool.members[lowest].seat = 0;
             _weigh(modelId, role, lowest, 0);
             emit Unseated(lowest, modelId, role);
@@ -144,7 +135,6 @@ abstract contract StakingBase is IStaking, ReentrancyGuard, Wired {
         Member storage member = pool.members[account];
         member.seat = uint16(slot + 1);
         member.since = uint40(block.number);
-        return true;
     }
 
     /// @dev The member with the least stake of a full table; among equals, the one in the highest slot.

@@ -42,6 +42,10 @@ contract DelegationTest is StakingWorld {
         vm.prank(bob);
         expectError(abi.encodeWithSelector(IStaking.NotEligible.selector, carol));
         staking.delegate(MODEL, carol, 1 ether);
+        staking.drop(MODEL, alice);
+        vm.prank(bob);
+        expectError(abi.encodeWithSelector(IStaking.NotEligible.selector, alice));
+        staking.delegate(MODEL, alice, 1 ether);
     }
 
     function test_undelegate_zeroOrMoreThanHeld_refused() external {
@@ -101,14 +105,19 @@ contract DelegationTest is StakingWorld {
         assertEq(effective(alice, VALIDATOR), MIN_VALIDATOR + 1_000 ether);
     }
 
-    function test_delegate_toAnUnseated_seatsItOnceItHasMore() external {
+    function test_delegate_toAnUnseated_seatsItOnlyIfItAsks() external {
         for (uint256 i; i < SEATS; ++i) {
             stakeAs(account("member", i), VALIDATOR, MIN_VALIDATOR + 1 ether);
         }
         assertEq(effective(alice, VALIDATOR), 0, "the lowest gave way");
         delegateAs(bob, alice, 1 ether);
-        assertEq(effective(alice, VALIDATOR), 0, "as much is not more");
+        vm.prank(alice);
+        expectError(abi.encodeWithSelector(IStaking.TooManyMembers.selector, MODEL, VALIDATOR));
+        staking.reseat(MODEL, VALIDATOR);
         delegateAs(bob, alice, 1);
+        assertEq(effective(alice, VALIDATOR), 0, "nobody is seated by others");
+        vm.prank(alice);
+        staking.reseat(MODEL, VALIDATOR);
         assertEq(effective(alice, VALIDATOR), MIN_VALIDATOR + 1 ether + 1);
     }
 

@@ -166,6 +166,8 @@ contract SeatsTest is StakingWorld {
         assertEq(staking.globalValidatorStake(), 2 * MIN_VALIDATOR);
     }
 
+    /// forge-config: default.fuzz.runs = 200
+    /// forge-config: deep.fuzz.runs = 2000
     function testFuzz_seats_joinAndLeave_lowestFreeAndNoDoubles(uint256 moves) external {
         for (uint256 i; i < 40; ++i) {
             address who = account("member", (moves >> (6 * i)) % 16);

@@ -80,7 +80,7 @@ contract StakingHandler is Test {
     function delegate(uint256 actor, uint256 model, uint256 target, uint256 amount) external step {
         model = _model(model);
         address validator = who(target % OPERATORS);
-        if (_staking.ownStakeOf(validator, model, VALIDATOR) < _staking.minStake(model, VALIDATOR)) return;
+        if (!_eligible(validator, model, VALIDATOR)) return;
         amount = bound(amount, 1, 500 ether);
         address holder = who(actor % ACTORS);
         _fund(holder, amount);
@@ -148,8 +148,7 @@ contract StakingHandler is Test {
     function reseat(uint256 target, uint256 model, uint8 role) external step {
         (model, role) = (_model(model), _role(role));
         address one = who(target % OPERATORS);
-        bool eligible = _staking.ownStakeOf(one, model, role) >= _staking.minStake(model, role)
-            && !(role == VALIDATOR && _staking.isDropped(model, one));
+        bool eligible = _eligible(one, model, role);
         vm.prank(one);
         try _staking.reseat(model, role) {
             assertTrue(eligible);
@@ -275,6 +274,11 @@ contract StakingHandler is Test {
         for (uint256 i; i < OPERATORS; ++i) {
             sum += _staking.pendingOf(who(i));
         }
+    }
+
+    function _eligible(address one, uint256 model, uint8 role) private view returns (bool) {
+        if (role == VALIDATOR && _staking.isDropped(model, one)) return false;
+        return _staking.ownStakeOf(one, model, role) >= _staking.minStake(model, role);
     }
 
     function _fund(address one, uint256 amount) private {
