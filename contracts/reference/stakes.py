@@ -32,6 +32,11 @@ def release_block(bucket: int, unbonding_blocks: int) -> int:
     return bucket * bucket_width(unbonding_blocks)
 
 
+def rejoin_block(drop_block: int, unbonding_blocks: int) -> int:
+    """The first block in which a validator that was dropped may rejoin."""
+    return drop_block + bucket_width(unbonding_blocks)
+
+
 def slashed(stake: int, unbonding: Mapping[int, int] | None = None, bps: int = UNREVEALED_BPS) -> int:
     """Wei that a slash takes: of the stake, and of each unreleased bucket (rounded down one by one)."""
     return stake * bps // BPS + sum(amount * bps // BPS for amount in (unbonding or {}).values())

@@ -4,7 +4,7 @@
     world       miners' true gains, what validators measure of them, and strategies
     play        many rounds of one network
     report      a scenario's result as table, JSON and picture
-    cabal, sybil, copying, griefing, delegation, committees, yuma    the scenarios
+    cabal, sybil, copying, griefing, delegation, dealing, committees, yuma    the scenarios
 
 ``python -m devnet.sim all`` runs them; docs/explain/economics.md says what they show.
 """

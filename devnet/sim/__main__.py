@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from devnet.sim import cabal, committees, copying, delegation, griefing, sybil, yuma
+from devnet.sim import cabal, committees, copying, dealing, delegation, griefing, sybil, yuma
 from devnet.sim.report import Result, as_json, draw, print_table
 
 SCENARIOS: dict[str, Callable[[int, int], Result]] = {
@@ -22,6 +22,7 @@ SCENARIOS: dict[str, Callable[[int, int], Result]] = {
     "copiers": copying.run_many,
     "griefing": griefing.run,
     "delegation": delegation.run,
+    "own-model": dealing.run,
     "yuma": yuma.run,
 }
 ROUNDS, SEED = 400, 1

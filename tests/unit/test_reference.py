@@ -301,6 +301,7 @@ def test_bucket_when_stake_leaves_then_is_released_after_the_unbonding_time_and_
         release = reference.release_block(reference.bucket_of(block, 100), 100)
         assert block + 100 <= release < block + 125
         assert reference.release_block(reference.bucket_of(block, 5), 5) == block + 5
+        assert reference.rejoin_block(block, 100) == block + 25
 
 
 def test_stake_when_own_is_below_the_minimum_then_nothing_counts() -> None:

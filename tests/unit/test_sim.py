@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from devnet.sim import __main__ as command
-from devnet.sim import cabal, committees, copying, delegation, griefing, sybil, yuma
+from devnet.sim import cabal, committees, copying, dealing, delegation, griefing, sybil, yuma
 from devnet.sim.engine import Rules
 from devnet.sim.world import Strategy, World, constant, copier, honest, lifter, shuffler, silent, sinker
 
@@ -62,6 +62,13 @@ def test_committee_when_drawn_then_falls_to_a_tenth_of_stake_almost_never() -> N
     assert committees.sunk(16, 0.3) < committees.lifted(16, 0.3)  # a tie lifts
     assert committees.invalidated(16, 1 / 3) < 0.01
     assert committees.at_least(3, 0, 0.5) == 1.0
+
+
+def test_seeds_when_a_producer_tries_two_then_gains_little_below_a_fourth() -> None:
+    chance = committees.lifted(committees.COMMITTEE, 0.2)
+    assert committees.best_of(1, chance) == pytest.approx(committees.GROUPS * chance)
+    assert committees.best_of(2, chance) < 0.01
+    assert committees.best_of(1000, committees.lifted(committees.COMMITTEE, 0.3)) > 3  # a sequencer that grinds
 
 
 # --- Sybils
@@ -171,6 +178,11 @@ def test_delegation_when_just_in_time_then_gets_nothing() -> None:
     for every in (1, 10, 100):
         assert delegation.guest_over_steady(2000, every, 50, harvests=True) == 0.0
         assert delegation.guest_over_steady(2000, every, 50, harvests=False) <= 1.001
+
+
+def test_model_of_ones_own_when_registered_then_earns_nothing() -> None:
+    assert dealing.earned(0.3, 0) == 0
+    assert dealing.earned(0.3, 10_000) > 4 * dealing.honest(0.3)  # why registering gives no emission
 
 
 # --- Yuma
