@@ -85,6 +85,8 @@ contract Staking is Delegation, StakingViews, Multicall, Permitting {
     function rejoin(uint256 modelId) external {
         Member storage member = _member(modelId, VALIDATOR, msg.sender);
         if (!member.dropped) revert NotDropped(msg.sender);
+        uint64 from = member.dropBlock + _width;
+        if (block.number < from) revert RejoinTooSoon(from);
         member.dropped = false;
         _refresh(modelId, VALIDATOR, msg.sender, true);
         emit Rejoined(msg.sender, modelId);
@@ -99,7 +101,8 @@ contract Staking is Delegation, StakingViews, Multicall, Permitting {
 
     /// @inheritdoc IStaking
     function drop(uint256 modelId, address account) external onlyRounds {
-        _member(modelId, VALIDATOR, account).dropped = true;
+        Member storage member = _member(modelId, VALIDATOR, account);
+        (member.dropped, member.dropBlock) = (true, uint64(block.number));
         _refresh(modelId, VALIDATOR, account, false);
         emit Dropped(account, modelId);
     }

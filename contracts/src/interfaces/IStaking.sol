@@ -59,6 +59,8 @@ interface IStaking {
     error NothingToWithdraw();
     /// @notice The account was not dropped from this model.
     error NotDropped(address account);
+    /// @notice A dropped validator may rejoin from block `from` on.
+    error RejoinTooSoon(uint64 from);
     /// @notice The account's own stake is below the minimum, or it was dropped: no seat for it.
     error NotEligible(address account);
     /// @notice A commission above 5,000 basis points.
@@ -81,7 +83,8 @@ interface IStaking {
     /// @notice Pays the caller all that was released, from whatever model and role, and all that was credited to it here.
     function withdraw() external;
 
-    /// @notice Lets the caller's validator stake count again after it was dropped.
+    /// @notice Lets the caller's validator stake count again, a quarter of the unbonding time (one block at least) after it was
+    /// dropped: else silence, which can void a round, would cost nothing.
     function rejoin(uint256 modelId) external;
 
     /// @notice Asks for a seat again for a caller that lost its own, with the stake that it has there.

@@ -37,13 +37,14 @@ abstract contract StakingBase is IStaking, ReentrancyGuard, Wired {
     }
 
     /// @dev An operator in one model and role. Amounts in wei; `seat` is its slot plus one, `since` the block when it sat
-    /// down. The first five share a word.
+    /// down, `dropBlock` that of its last drop. The first five share a word.
     struct Member {
         uint96 own;
         uint96 delegated;
         uint40 since;
         uint16 seat;
         bool dropped;
+        uint64 dropBlock;
         uint256 shares;
         uint256 rewardsPerShare;
         Commission commission;

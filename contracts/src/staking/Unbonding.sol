@@ -23,8 +23,8 @@ abstract contract Unbonding is StakingBase {
 
     /// @inheritdoc IStaking
     uint64 public immutable unbondingBlocks;
-    /// @dev Blocks between the releases of one bucket and the next.
-    uint64 private immutable _width;
+    /// @dev Blocks between the releases of one bucket and the next: a quarter of the unbonding time, one at least.
+    uint64 internal immutable _width;
 
     mapping(address account => Entry[]) private _entries;
 

@@ -131,6 +131,7 @@ contract SeatsTest is StakingWorld {
         stakeAs(alice, VALIDATOR, MIN_VALIDATOR);
         staking.drop(MODEL, alice);
         _fill(VALIDATOR, SEATS, MIN_VALIDATOR);
+        skipBlocks(WIDTH);
         vm.prank(alice);
         expectError(abi.encodeWithSelector(IStaking.TooManyMembers.selector, MODEL, VALIDATOR));
         staking.rejoin(MODEL);

@@ -141,6 +141,12 @@ contract StakingTest is StakingWorld {
         assertEq(effective(alice, VALIDATOR), 0);
         stakeAs(alice, VALIDATOR, 1 ether);
         assertEq(effective(alice, VALIDATOR), 0, "a top-up doesn't bring it back");
+        uint256 from = vm.getBlockNumber() + WIDTH;
+        skipBlocks(WIDTH - 1);
+        vm.prank(alice);
+        expectError(abi.encodeWithSelector(IStaking.RejoinTooSoon.selector, from));
+        staking.rejoin(MODEL);
+        skipBlocks(1);
 
         vm.expectEmit(address(staking));
         emit IStaking.Rejoined(alice, MODEL);

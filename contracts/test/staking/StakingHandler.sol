@@ -18,6 +18,8 @@ contract StakingHandler is Test {
     uint256 public constant ACCOUNTS = 70;
     uint256 public constant MODELS = 2;
     uint256 private constant SEATS = 64;
+    /// @dev A quarter of the unbonding time, in blocks.
+    uint256 private constant WIDTH = 10;
 
     Staking private immutable _staking;
     TestToken private immutable _token;
@@ -29,6 +31,8 @@ contract StakingHandler is Test {
     uint256 public steps;
     /// @notice How often rewards were divided or taken; each time less than a wei a holder can stay behind.
     uint256 public rewardSteps;
+    /// @notice When each was last dropped.
+    mapping(uint256 modelId => mapping(address operator => uint256)) public dropBlock;
     /// @notice Blocks whose seats were noted, and the hash of what they were.
     uint256[] public notedBlocks;
     mapping(uint256 blockNumber => bytes32) public noted;
@@ -131,7 +135,9 @@ contract StakingHandler is Test {
     }
 
     function drop(uint256 target, uint256 model) external step {
-        _staking.drop(_model(model), who(target % OPERATORS));
+        model = _model(model);
+        dropBlock[model][who(target % OPERATORS)] = vm.getBlockNumber();
+        _staking.drop(model, who(target % OPERATORS));
     }
 
     function rejoin(uint256 target, uint256 model) external step {
@@ -139,9 +145,11 @@ contract StakingHandler is Test {
         address one = who(target % OPERATORS);
         if (!_staking.isDropped(model, one)) return;
         vm.prank(one);
-        try _staking.rejoin(model) {}
-        catch (bytes memory reason) {
-            _expectFull(reason, model, one);
+        try _staking.rejoin(model) {
+            assertGe(vm.getBlockNumber(), dropBlock[model][one] + WIDTH);
+        } catch (bytes memory reason) {
+            if (vm.getBlockNumber() < dropBlock[model][one] + WIDTH) _expect(reason, IStaking.RejoinTooSoon.selector);
+            else _expectFull(reason, model, one);
         }
     }
 
