@@ -2,8 +2,10 @@
 
 Nothing that a node says is used. Heads are replayed from genesis with the weights that the revealed scores give
 (:mod:`client.audit_heads`), the rounds' records are checked against each other and against the reference arithmetic
-(:mod:`client.audit_rounds`), payments and tokens are counted again (:mod:`client.audit_money`). Where a score or a
-head was revealed, the transaction itself is opened and its commitment hashed again (:mod:`client.audit_calls`).
+(:mod:`client.audit_rounds`), validators' reports against their scores (:mod:`client.audit_reports`). Then all events
+are replayed in order (:mod:`client.audit_flow`): stake, slashes, ballots, payments, claims, tokens are computed again.
+Where a score or a head was revealed, the transaction itself is opened and its commitment hashed again
+(:mod:`client.audit_calls`).
 """
 
 from __future__ import annotations
@@ -15,10 +17,11 @@ from pathlib import Path
 
 from client.audit_calls import NOT_OPENED, Reader, check_calls
 from client.audit_facts import RoundFacts, rounds_of
+from client.audit_flow import Flow
 from client.audit_heads import HeadAudit
 from client.audit_log import AuditChain, AuditLog, AuditReport, Finding, Progress
-from client.audit_money import MoneyAudit
-from client.audit_rounds import check_round
+from client.audit_reports import check_reports
+from client.audit_rounds import check_missed, check_round
 from client.errors import AuditError
 from client.storage import Store
 from client.types import ModelInfo
@@ -51,16 +54,17 @@ def audit(
     selected = {found.id: _selected(list(facts[found.id].values()), rounds) for found in chosen}
     if rounds is not None and not any(selected.values()):
         raise AuditError(f"no settled round lies in {rounds[0]}:{rounds[1]}")
-    datasets = chain.datasets()
     skipped = _check_records(chain, log, chosen, selected, read_input, tell)
+    skipped += _check_reports(store, log, selected, tell)
+    for found in chosen:
+        check_missed(chain, log, list(facts[found.id].values()), block)
     tell("payments", 0, 1)
-    MoneyAudit(
-        chain=chain,
-        log=log,
-        block=block,
+    Flow(
+        chain,
+        log,
+        block,
         models={found.id: found for found in models},
         rounds={(found.id, number): entry for found in models for number, entry in facts[found.id].items()},
-        datasets={dataset.id: dataset for dataset in datasets},
         selected=frozenset((number, entry.number) for number, entries in selected.items() for entry in entries),
     ).run()
     tell("payments", 1, 1)
@@ -92,9 +96,20 @@ def _check_records(
     return () if read is not None else (NOT_OPENED,)
 
 
+def _check_reports(
+    store: Store, log: AuditLog, selected: dict[int, list[RoundFacts]], tell: Progress
+) -> tuple[str, ...]:
+    rounds = [facts for entries in selected.values() for facts in entries]
+    missing = 0
+    for place, facts in enumerate(rounds):
+        tell(f"{facts.model.name}: reports of round {facts.number}", place, len(rounds))
+        missing += check_reports(store, log, facts)
+    return (f"{missing} of the validators' reports (nobody gave them)",) if missing else ()
+
+
 def _selected(rounds: Sequence[RoundFacts], wanted: tuple[int, int] | None) -> list[RoundFacts]:
     first, last = wanted or (1, 2**63)
-    return [entry for entry in rounds if entry.ended is not None and first <= entry.number <= last]
+    return [entry for entry in rounds if entry.settled is not None and first <= entry.number <= last]
 
 
 def _report(

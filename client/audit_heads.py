@@ -7,7 +7,6 @@ from pathlib import Path
 
 from client.audit_facts import RoundFacts
 from client.audit_log import AuditLog, Progress
-from client.audit_rounds import expected_consensus
 from client.cid import digest_bytes
 from client.codec import max_payload_bytes
 from client.errors import AuditError, DeltaError, ManifestError, StorageError
@@ -122,7 +121,7 @@ class HeadAudit:
 
 def accepted_of(facts: RoundFacts) -> Iterator[Accepted]:
     """The deltas that entered the head, with weights recomputed from the revealed scores."""
-    weights = weights_q16(expected_consensus(facts))
+    weights = weights_q16(facts.consensus)
     for event, weight in zip(facts.submissions, weights, strict=True):
         if weight > 0:
             yield Accepted(bytes(event.args["digest"]), weight, event.args["miner"])

@@ -1,18 +1,18 @@
 """A round's record checked against itself: commitments, seeds, assignment, scores, consensus, quorum, heads attested.
 
 Everything here comes from the chain alone. What an event says is compared with what a view function returns, and both
-with what :mod:`contracts.reference` computes from the revealed scores and the frozen stakes.
+with what :mod:`contracts.reference` computes from the revealed scores, the committees and the frozen stakes.
 """
 
 from __future__ import annotations
 
 from client.assignment import assign_shards, assigned_datasets, shard_list
-from client.audit_facts import RoundFacts
+from client.audit_facts import RoundFacts, policy_at
 from client.audit_log import AuditChain, AuditLog
 from client.commitments import delta_commitment, evaluation_seed, round_seed
-from client.types import DatasetInfo
-from contracts.enums import DeltaKind, VoidReason
-from contracts.reference import consensus, is_quorum, weights_q16
+from client.types import DatasetInfo, Event
+from contracts.enums import DeltaKind, Role, VoidReason
+from contracts.reference import is_quorum, missed_after, weights_q16
 
 _NOTHING = bytes(32)
 
@@ -20,6 +20,7 @@ _NOTHING = bytes(32)
 def check_round(chain: AuditChain, log: AuditLog, facts: RoundFacts, datasets: list[DatasetInfo]) -> None:
     """All checks of one settled round."""
     _check_opening(chain, log, facts)
+    _check_seats(chain, log, facts)
     _check_seeds(chain, log, facts)
     _check_deltas(chain, log, facts)
     _check_assignment(chain, log, facts, datasets)
@@ -40,6 +41,23 @@ def _check_opening(chain: AuditChain, log: AuditLog, facts: RoundFacts) -> None:
     log.compare(facts.where, "frozen stake", facts.frozen_stake, info.frozen_stake)
     miners = chain.round_miners(facts.model.id, facts.number)
     log.compare(facts.where, "frozen miners", len(miners), info.miner_count)
+
+
+def _check_seats(chain: AuditChain, log: AuditLog, facts: RoundFacts) -> None:
+    """Who sits in the round is who sat in ``Staking`` in the block before, with that stake; so with its rules."""
+    before = facts.open_block - 1
+    seated = [(who, stake) for who, stake in chain.seats(facts.model.id, before) if stake]
+    log.compare(facts.where, "seats", seated, list(facts.validators), "validators and their stakes (wei)")
+    for who, stake in facts.validators:
+        counted = chain.stake_of(who, facts.model.id, Role.VALIDATOR, before)
+        log.compare(facts.where, "seats", counted, stake, f"{who} in the block before (wei)")
+    for event in facts.all("DeltaCommitted"):
+        miner = event.args["miner"]
+        counted = chain.stake_of(miner, facts.model.id, Role.MINER, before)
+        log.compare(facts.where, "seats", True, counted > 0, f"{miner} had stake in the block before")
+    rules = policy_at(chain, facts.model.id, facts.open_block)
+    recorded = (facts.info.committee, facts.info.kappa_bps, facts.info.quorum_bps)
+    log.compare(facts.where, "policy", (rules.committee, rules.kappa_bps, rules.quorum_bps), recorded, "thresholds")
 
 
 def _check_seeds(chain: AuditChain, log: AuditLog, facts: RoundFacts) -> None:
@@ -110,39 +128,48 @@ def _check_scores(chain: AuditChain, log: AuditLog, facts: RoundFacts) -> None:
         who = event.args["validator"]
         stored = chain.committed(model, number, who).score
         log.compare(where, "score commitment", bytes(event.args["commitment"]), stored, who)
-    for who, _ in facts.validators:
+    for place, (who, _) in enumerate(facts.validators):
         entry = chain.scores_of(model, number, who)
         args = revealed.get(who)
+        if args is not None:
+            log.compare(where, "dealt", len(facts.dealt(place)), len(args["scores"]), f"{who}: how many it judged")
         announced = ([], [], _NOTHING) if args is None else (args["scores"], args["reasons"], bytes(args["report"]))
         log.compare(where, "scores", list(announced[0]), list(entry.scores), f"{who}: event and storage")
         log.compare(where, "reasons", list(announced[1]), [int(reason) for reason in entry.reasons], who)
         log.compare(where, "report", announced[2], entry.report, who)
 
 
-def expected_consensus(facts: RoundFacts) -> list[int]:
-    """The consensus of the revealed scores, in micro-nats, in submission order."""
-    rows = facts.scores
-    return consensus([scores for _, _, scores in rows], [stake for _, stake, _ in rows], len(facts.submissions))
-
-
 def _check_consensus(chain: AuditChain, log: AuditLog, facts: RoundFacts) -> None:
-    reached = facts.one("ConsensusReached")
-    stake = sum(stake for _, stake, _ in facts.scores)
-    info = chain.round(facts.model.id, facts.number)
-    log.compare(facts.where, "scored stake", stake, info.scores_revealed_stake)
-    quorum = bool(facts.submissions) and is_quorum(stake, facts.frozen_stake)
-    if not quorum or info.void_reason == VoidReason.NO_SEED:
-        log.compare(facts.where, "consensus", False, reached is not None, "without quorum there is none")
+    reached, pages = facts.one("ConsensusReached"), facts.all("ConsensusPage")
+    log.compare(facts.where, "scored stake", facts.scored_stake, facts.info.scores_revealed_stake)
+    if not facts.has_consensus:
+        log.compare(facts.where, "consensus", False, bool(reached or pages), "without quorum there is none")
         return
     if not log.compare(facts.where, "consensus", True, reached is not None, "recorded") or reached is None:
         return
-    values = expected_consensus(facts)
-    weights = weights_q16(values)
+    values = facts.consensus
+    paged = [int(value) for page in pages for value in page.args["consensus"]]
+    starts = [int(page.args["from"]) for page in pages]
+    log.compare(facts.where, "consensus", values, paged, "events")
+    log.compare(facts.where, "consensus", _starts(pages), starts, "where the pages begin")
+    told = (int(reached.args["total"]), int(reached.args["submissions"]))
+    log.compare(facts.where, "consensus", (sum(values), len(values)), told, "their sum and number")
     stored = chain.submissions(facts.model.id, facts.number)
-    log.compare(facts.where, "consensus", values, list(reached.args["consensus"]), "event")
     log.compare(facts.where, "consensus", values, [entry.consensus for entry in stored], "storage")
-    log.compare(facts.where, "weights", weights, list(reached.args["weightsQ16"]), "event")
-    log.compare(facts.where, "weights", weights, [entry.weight_q16 for entry in stored], "storage")
+    log.compare(facts.where, "weights", weights_q16(values), [entry.weight_q16 for entry in stored], "storage")
+    for group, weights in enumerate(facts.committees):
+        members = [who for (who, _), weight in zip(facts.validators, weights, strict=True) if weight]
+        drawn = chain.committee(facts.model.id, facts.number, group)
+        listed = (members, [weight for weight in weights if weight])
+        log.compare(facts.where, "committee", listed, (list(drawn.members), list(drawn.weights)), f"group {group}")
+
+
+def _starts(pages: list[Event]) -> list[int]:
+    starts, total = [], 0
+    for page in pages:
+        starts.append(total)
+        total += len(page.args["consensus"])
+    return starts
 
 
 def _check_heads(chain: AuditChain, log: AuditLog, facts: RoundFacts) -> None:
@@ -164,21 +191,16 @@ def _check_outcome(chain: AuditChain, log: AuditLog, facts: RoundFacts) -> None:
     opened, ended = facts.one("RoundOpened"), facts.ended
     if opened is None or ended is None:
         return
-    scored = sum(stake for _, stake, _ in facts.scores)
-    behind: dict[bytes, int] = {}
-    for who, stake in facts.validators:
-        if who in facts.heads:
-            behind[facts.heads[who]] = behind.get(facts.heads[who], 0) + stake
-    head, support = max(behind.items(), key=lambda item: item[1], default=(_NOTHING, 0))
+    head, support = _leading(facts)
     if not facts.submissions:
         outcome: tuple[object, ...] = ("void", VoidReason.EMPTY)
     elif info.void_reason == VoidReason.NO_SEED:
         outcome = ("void", VoidReason.NO_SEED)  # a block hash was not read in time: nothing on chain to recompute
-    elif not is_quorum(scored, facts.frozen_stake):
+    elif not facts.has_consensus:
         outcome = ("void", VoidReason.NO_SCORE_QUORUM)
-    elif sum(expected_consensus(facts)) == 0:
+    elif not facts.accepted:
         outcome = ("final", bytes(opened.args["baseHead"]), 0)
-    elif is_quorum(support, facts.frozen_stake):
+    elif is_quorum(support, facts.frozen_stake, info.quorum_bps):
         outcome = ("final", head, support)
     else:
         outcome = ("void", VoidReason.NO_HEAD_QUORUM)
@@ -189,3 +211,39 @@ def _check_outcome(chain: AuditChain, log: AuditLog, facts: RoundFacts) -> None:
     log.compare(facts.where, "outcome", outcome, recorded, "event")
     stored = ("void", info.void_reason) if facts.is_void else ("final", info.head)
     log.compare(facts.where, "outcome", outcome[:2], stored, "storage")
+    log.compare(facts.where, "settled", True, facts.settled is not None, "to the last page")
+    told = [(event.args["miner"], int(event.args["index"])) for event in facts.all("DeltaInvalid")]
+    wrong = [(facts.submissions[i].args["miner"], i) for i in facts.invalid] if not facts.is_void else []
+    log.compare(facts.where, "malformed deltas", wrong, told, "miners and their places")
+
+
+def _leading(facts: RoundFacts) -> tuple[bytes, int]:
+    """The head with most stake behind it; of equals the one that had so much first."""
+    stakes, behind = dict(facts.validators), dict[bytes, int]()
+    best, support = _NOTHING, 0
+    for event in facts.all("HeadRevealed"):
+        head = bytes(event.args["head"])
+        behind[head] = behind.get(head, 0) + stakes.get(event.args["validator"], 0)
+        if behind[head] > support:
+            best, support = head, behind[head]
+    return best, support
+
+
+def check_missed(chain: AuditChain, log: AuditLog, rounds: list[RoundFacts], block: int) -> None:
+    """Who was silent, how often in a row, and who was dropped for it: over all rounds of a model."""
+    counts: dict[str, int] = {}
+    for facts in rounds:
+        if facts.settled is None or not facts.is_seated:
+            continue
+        told = {event.args["validator"]: int(event.args["missed"]) for event in facts.all("ValidatorMissed")}
+        expected = {}
+        for who, _ in facts.validators:
+            before = counts.get(who, 0)
+            counts[who], _ = missed_after(before, facts.took_part(who))
+            if not facts.took_part(who):
+                expected[who] = before + 1
+        log.compare(facts.where, "missed rounds", expected, told, "how many in a row, by validator")
+    if rounds and not chain.events("Rounds", None, block + 1, None):
+        model = rounds[0].model
+        for who, count in sorted(counts.items()):
+            log.compare((model.name, 0), "missed rounds", count, chain.missed_of(model.id, who), who)

@@ -114,6 +114,14 @@ class RoundReads(Caller):
         """The block from which a round's rewards can be claimed and no longer be voided; 0 where it paid nothing."""
         return int(self._read("Rewards", "unlockOf", model_id, number))
 
+    def vesting_blocks(self) -> int:
+        """Blocks between the beginning of a round's settlement and the claim."""
+        return int(self._read("Rewards", "vestingBlocks"))
+
+    def start_block(self) -> int:
+        """The block from which halvings are counted."""
+        return int(self._read("Rewards", "startBlock"))
+
     def is_voided(self, model_id: int, number: int) -> bool:
         """Whether the round's rewards were taken back."""
         return bool(self._read("Rewards", "isVoided", model_id, number))

@@ -56,6 +56,23 @@ class StakeReads(Caller):
         """Whether the validator was dropped for silence and has not rejoined."""
         return bool(self._read("Staking", "isDropped", model_id, account))
 
+    def seats(self, model_id: int, block: int) -> list[tuple[str, int]]:
+        """A model's validators at the end of a block, by slot; a slot without one is (zero address, 0)."""
+        accounts, stakes = self._read("Staking", "seatsAt", model_id, block)
+        return [(str(account), int(stake)) for account, stake in zip(accounts, stakes, strict=True)]
+
+    def member_since(self, model_id: int, role: Role, account: str, block: int | None = None) -> int:
+        """The block in which the account's stake last began to count, as it stood at the end of ``block``."""
+        args = (model_id, int(role), account)
+        newest = int(self._read("Staking", "memberSince", *args))
+        if block is None or newest <= block:
+            return newest
+        return int(self._read("Staking", "memberSince", *args, block=block))
+
+    def unbonding_blocks(self) -> int:
+        """Blocks between asking stake back and its release, at least."""
+        return int(self._read("Staking", "unbondingBlocks"))
+
     # ---- delegation
 
     def pool(self, model_id: int, validator: str) -> PoolInfo:

@@ -1,4 +1,8 @@
-"""A short history on a real chain: deltas, scores, heads, a void round, a round without gain, a paid answer."""
+"""A short history on a real chain: deltas, scores, heads, a void round, a round without gain, a paid answer.
+
+Then what goes wrong: a delta that is never shown, one that is malformed, scores that stay sealed, a round whose rewards
+validators take back, a validator that signs two heads; and stake that others put behind a validator.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,8 @@ from client.assignment import assign_shards, assigned_datasets, shard_list
 from client.chain import Chain
 from client.commitments import delta_commitment, head_commitment, score_commitment
 from client.deploy import TOKEN
+from client.earnings import claim_all
+from client.manifests import DeltaReport, Report
 from client.replay import Accepted, ModelState, build_next_head, load_state, publish
 from client.settings import Network
 from client.storage import MemoryStore
@@ -23,6 +29,21 @@ TREASURY, MINERS, VALIDATORS, CONTRIBUTOR, SERVER, USER = 0, (1, 2), (3, 4, 5), 
 STAKES = (40, 35, 25)
 POLICY = Policy(30, 4, 10, 30, 10, 30, 10)
 SALT = b"\x07" * 32
+OK, NO_GAIN, BAD_FORM = ScoreReason.OK, ScoreReason.NO_GAIN, ScoreReason.BAD_FORM
+
+
+@dataclass(frozen=True)
+class Play:
+    """How a round goes. ``scores``: a row for each validator that takes part. ``lie``: the last attests nonsense.
+
+    ``hidden``: how many miners never show their delta; ``sealed``: how many validators more only commit to scores.
+    """
+
+    scores: Sequence[Sequence[int]]
+    lie: bool = False
+    hidden: int = 0
+    sealed: int = 0
+    bad_form: bool = False  # what scores zero is malformed
 
 
 @dataclass
@@ -41,6 +62,21 @@ class History:
 
     def play(self) -> None:
         """Everything, in order."""
+        root, law = self._begin()
+        self.round(law, Play([[900, 300], [800, 400], [100, 350]]))
+        self.round(root, Play([[0, 500], [0, 500], [0, 500]]))
+        self.round(law, Play([[500, 500], [500, 700]]))  # the third validator is silent: 3/4 of the stake suffice
+        self.round(law, Play([[500, 500]]))  # void: one validator alone
+        self.round(law, Play([[0, 0], [0, 0], [0, 0]]))  # no gain: the head stays
+        self.round(law, Play([[10, 20], [20, 10], [30, 5]], lie=True))
+        self.answer(law)
+        self.round(law, Play([[70], [60]], hidden=1, sealed=1))
+        self.round(law, Play([[40, 0], [45, 0], [50, 0]], bad_form=True))
+        self.take_back(law, self.round(law, Play([[500, 100], [400, 200], [300, 300]])))
+        self.round(law, Play([[30, 20], [30, 20], [30, 20]]))
+        self.leave(law)
+
+    def _begin(self) -> tuple[ModelInfo, ModelInfo]:
         treasury = self.chains[TREASURY]
         people = [self.chains[index].address for index in (*MINERS, *VALIDATORS, USER)]
         treasury.pay_many([(who, 0, 1000 * TOKEN) for who in people])
@@ -54,49 +90,70 @@ class History:
             self.states[model.id] = load_state(self.store, model.genesis)
             for number in range(3):
                 self._submit(model, number)
-        self.round(law, [[900, 300], [800, 400], [100, 350]])
-        self.round(root, [[0, 500], [0, 500], [0, 500]])
-        self.round(law, [[500, 500], [500, 700]])  # the third validator is silent: 3/4 of the stake suffice
-        self.round(law, [[500, 500]])  # void: one validator alone
-        self.round(law, [[0, 0], [0, 0], [0, 0]])  # no gain: the head stays
-        self.round(law, [[10, 20], [20, 10], [30, 5]], lie=True)
-        self.answer(law)
+        first = self.chains[VALIDATORS[0]]
+        first.set_commission(law.id, 500)
+        self.chains[USER].delegate(law.id, first.address, 20 * TOKEN + 3)
+        return root, law
 
     def _submit(self, model: ModelInfo, number: int) -> None:
         owner = self.chains[CONTRIBUTOR]
         root = bytes([model.id, number]) * 16
         dataset = owner.register_dataset(model.id, root, "CC0", 1000, 4 + number, 1)
-        for index in VALIDATORS:
+        for index, value in zip(VALIDATORS, (10_000, 7_000, 10_000 - 333 * number), strict=True):
             if not owner.dataset(dataset.id).accepted_block:
-                self.chains[index].vote_dataset(dataset.id, True)
+                self.chains[index].vote_dataset(dataset.id, True, value)
 
-    def round(self, model: ModelInfo, scores: Sequence[Sequence[int]], lie: bool = False) -> None:
-        """One round; as many validators take part as there are rows of scores. ``lie``: the last attests nonsense."""
+    # ---- rounds
+
+    def round(self, model: ModelInfo, play: Play) -> int:
+        """One round; its number."""
         anyone = self.chains[TREASURY]
         anyone.tick(model.id)
         self.mine(1)  # the seed is the opening block's hash: readable from the next block on
         number = anyone.current(model.id)
-        self._deltas(model, number)
-        active = VALIDATORS[: len(scores)]
-        reasons = [ScoreReason.OK if any(row[m] for row in scores) else ScoreReason.NO_GAIN for m in range(len(MINERS))]
-        rounds = anyone.contract_address("Rounds")
-        report = b"\x05" * 32
-        for index, row in zip(active, scores, strict=True):
-            chain = self.chains[index]
-            args = (chain.chain_id, rounds, model.id, number, chain.address, row, reasons, report, SALT)
-            chain.commit_scores(model.id, number, score_commitment(*args))
-        if len(active) < len(VALIDATORS):
-            self.mine(POLICY.score_blocks)
-        for index, row in zip(active, scores, strict=True):
-            self.chains[index].reveal_scores(model.id, number, row, reasons, report, SALT)
+        self._deltas(model, number, play)
+        self._scores(model, number, play)
+        active = VALIDATORS[: len(play.scores)]
         made = self._head(model, number)
         if made is not None:
-            self._attest(model, number, made, active, lie)
-        anyone.tick(model.id)
+            self._attest(model, number, made, active, play.lie)
+        anyone.tick(model.id, number)
         view = anyone.round(model.id, number)
         assert view.settled, view
+        return number
 
-    def _deltas(self, model: ModelInfo, number: int) -> None:
+    def _scores(self, model: ModelInfo, number: int, play: Play) -> None:
+        shown = len(MINERS) - play.hidden
+        poor = BAD_FORM if play.bad_form else NO_GAIN
+        reasons = [OK if any(row[m] for row in play.scores) else poor for m in range(shown)]
+        active = VALIDATORS[: len(play.scores)]
+        rounds = self.chains[TREASURY].contract_address("Rounds")
+        reports = {}
+        rows = [*zip(active, play.scores, strict=True)]
+        rows += [(VALIDATORS[len(active) + n], play.scores[-1]) for n in range(play.sealed)]
+        for index, row in rows:
+            chain = self.chains[index]
+            reports[index] = self._report(model, number, chain.address, row, reasons)
+            args = (chain.chain_id, rounds, model.id, number, chain.address, row, reasons, reports[index], SALT)
+            chain.commit_scores(model.id, number, score_commitment(*args))
+        if len(rows) < len(VALIDATORS):
+            self.mine(POLICY.score_blocks)
+        for index, row in zip(active, play.scores, strict=True):
+            self.chains[index].reveal_scores(model.id, number, row, reasons, reports[index], SALT)
+        if play.sealed:
+            self.mine(POLICY.score_reveal_blocks)
+
+    def _report(
+        self, model: ModelInfo, number: int, who: str, row: Sequence[int], reasons: Sequence[ScoreReason]
+    ) -> bytes:
+        entries = self.chains[TREASURY].submissions(model.id, number)
+        deltas = tuple(
+            DeltaReport(entry.miner, entry.digest.hex(), score, int(reason), 0, 0, 0, 0, 0)
+            for entry, score, reason in zip(entries, row, reasons, strict=True)
+        )
+        return self.store.put(Report(model.id, number, who, 5, 0, 5, 4, 0, 5, 5, 0, 100, deltas).to_bytes())
+
+    def _deltas(self, model: ModelInfo, number: int, play: Play) -> None:
         anyone = self.chains[TREASURY]
         info = anyone.round(model.id, number)
         usable = {d.id: d.shards for d in anyone.datasets(model.id) if d.usable_at(info.open_block)}
@@ -110,15 +167,20 @@ class History:
             chain.commit_delta(model.id, number, bound)
             used = tuple(assigned_datasets(hands[chain.address]))
             reveals[index] = Reveal(digest, SALT, DeltaKind.TRAIN, info.base_head, used, 1000)
-        for index, reveal in reveals.items():
-            self.chains[index].reveal_delta(model.id, number, reveal)
+        for index in MINERS[: len(MINERS) - play.hidden]:
+            self.chains[index].reveal_delta(model.id, number, reveals[index])
+        if play.hidden:
+            self.mine(POLICY.reveal_blocks)
 
     def _head(self, model: ModelInfo, number: int) -> bytes | None:
         anyone = self.chains[TREASURY]
-        anyone.tick(model.id)
-        accepted = [Accepted(s.digest, s.weight_q16, s.miner) for s in anyone.submissions(model.id, number)]
-        if not any(entry.weight_q16 for entry in accepted):
+        anyone.tick(model.id, number)
+        if anyone.round(model.id, number).ended:
             return None
+        entries = [s for s in anyone.submissions(model.id, number) if s.weight_q16]
+        if not entries:
+            return None
+        accepted = [Accepted(s.digest, s.weight_q16, s.miner) for s in entries]
         made = build_next_head(self.states[model.id], model.id, number, accepted, self.store, self.world.folder)
         self.states[model.id] = made.state
         return publish(self.store, made)
@@ -135,6 +197,8 @@ class History:
         for index in active:
             self.chains[index].reveal_head(model.id, number, said[index], SALT)
 
+    # ---- money
+
     def answer(self, model: ModelInfo) -> None:
         """A user opens a channel, the server redeems two vouchers, claims, and the channel is closed."""
         user, server = self.chains[USER], self.chains[SERVER]
@@ -148,6 +212,35 @@ class History:
         self.mine(10)
         for index in (*MINERS, *VALIDATORS, CONTRIBUTOR):
             self.chains[index].claim([1, 2])
+        claim_all(user)  # what it earned behind a validator
+
+    def take_back(self, model: ModelInfo, number: int) -> None:
+        """Two of three validators object; and one is shown to have signed two heads."""
+        for index in VALIDATORS[:2]:
+            self.chains[index].challenge(model.id, number)
+        assert self.chains[TREASURY].is_voided(model.id, number)
+        liar = self.chains[VALIDATORS[2]]
+        account: Any = liar._account
+        signed = []
+        for head in (b"\x31" * 32, b"\x32" * 32):
+            digest = liar.read("Rounds", "headStatementHash", model.id, number, head)
+            signed.append((head, bytes(account.unsafe_sign_hash(digest).signature)))
+        self.chains[TREASURY].prove_conflict(model.id, number, liar.address, *signed)
+
+    def leave(self, model: ModelInfo) -> None:
+        """Validators value a dataset anew; the user and a miner take a part of their stake out; all claim."""
+        for index in VALIDATORS[:2]:
+            self.chains[index].vote_dataset(4, True, 5_000)
+        user, first = self.chains[USER], self.chains[VALIDATORS[0]]
+        self.mine(10)
+        for index in (*MINERS, *VALIDATORS, CONTRIBUTOR, USER):
+            claim_all(self.chains[index])
+        half = user.delegation(model.id, first.address, user.address).shares // 2
+        user.undelegate(model.id, first.address, half)
+        self.chains[MINERS[0]].unstake(model.id, Role.MINER, 2 * TOKEN + 1)
+        self.mine(int(user.read("Staking", "unbondingBlocks")) * 2)
+        user.withdraw_stake()
+        self.chains[MINERS[0]].withdraw_stake()
 
 
 def make_history(

@@ -15,6 +15,7 @@ from client.audit_calls import transaction_reader
 from client.chain import Chain
 from client.cli.main import run
 from client.errors import AuditError, UnknownModel
+from client.manifests import Report
 from client.settings import Network
 from client.types import Event
 from tests.conftest import ChainProcess
@@ -67,9 +68,11 @@ def test_audit_when_nothing_was_changed_then_passes(history: History, tmp_path: 
     report = audit(reader(history), history.store, scratch=tmp_path, read_input=transaction_reader(history.network.rpc))
     assert report.skipped == () and report.counts["head commitment"] > report.counts["attested head"]
     assert report.findings == ()
-    assert report.models == ("global", "law") and len(report.rounds) == 6
+    assert report.models == ("global", "law") and len(report.rounds) == 10
     for check in ("weights_sha256", "momentum_sha256", "consensus", "rewards", "dividends", "shares", "fee", "escrow",
-                  "conservation", "assignment", "delta commitment", "seed", "evaluation seed", "outcome"):  # fmt: skip
+                  "conservation", "assignment", "delta commitment", "seed", "evaluation seed", "outcome", "seats",
+                  "slash", "claim", "delegation", "harvest", "withdrawal", "report", "taken back", "voucher", "ballot",
+                  "dataset value", "malformed deltas", "missed rounds", "unlock block"):  # fmt: skip
         assert report.counts[check] > 0, check
     assert not list(tmp_path.iterdir())
 
@@ -79,7 +82,7 @@ def test_audit_when_one_model_and_some_rounds_are_asked_then_only_these(history:
     assert report.ok and report.rounds == (("law", 2), ("law", 3), ("law", 4))
     assert audit(reader(history), history.store, "law", (5, 5)).ok
     with pytest.raises(AuditError, match="no settled round"):
-        audit(reader(history), history.store, "law", (9, 12))
+        audit(reader(history), history.store, "law", (90, 120))
     with pytest.raises(UnknownModel):
         audit(reader(history), history.store, "medicine")
 
@@ -119,7 +122,7 @@ def test_audit_when_a_recorded_score_is_changed_then_fails(history: History) -> 
 
 def test_audit_when_a_score_is_changed_everywhere_then_consensus_or_payments_differ(history: History) -> None:
     chain = reader(history)
-    who = history.chains[VALIDATORS[1]].address
+    who = history.chains[VALIDATORS[0]].address
 
     def event(found: Event) -> Event:
         return changed(found, "ScoresRevealed", {"validator": who, "round": 1, "modelId": 2}, scores=[870, 400])
@@ -141,7 +144,23 @@ def test_audit_when_a_score_is_changed_everywhere_then_consensus_or_payments_dif
         ("SharesMinted", {"round": 1}, {"shares": 5}, "shares"),
         ("DividendsAdded", {"round": 2}, {"amount": 5}, "dividends"),
         ("EmissionSettled", {"round": 3}, {"carriedOut": 5}, "emission"),
-        ("ConsensusReached", {"round": 2}, {"weightsQ16": [1, 65535]}, "weights"),
+        ("ConsensusPage", {"round": 2}, {"consensus": [500, 501]}, "consensus"),
+        ("ConsensusReached", {"round": 2}, {"total": 5}, "consensus"),
+        ("RewardCredited", {"round": 1, "kind": 7}, {"amount": 1}, "rewards"),
+        ("RewardCredited", {"round": 2}, {"unlockBlock": 1}, "unlock block"),
+        ("RewardsVoided", {}, {"amount": 1}, "taken back"),
+        ("Slashed", {}, {"amount": 1}, "slash"),
+        ("DeltaInvalid", {}, {"index": 0}, "malformed deltas"),
+        ("ValidatorMissed", {"round": 2}, {"missed": 9}, "missed rounds"),
+        ("Claimed", {}, {"amount": 10**24}, "claim"),
+        ("PoolClaimed", {}, {"amount": 10**24}, "claim"),
+        ("Harvested", {}, {"amount": 1}, "harvest"),
+        ("DelegationClaimed", {}, {"amount": 1}, "delegation"),
+        ("Withdrawn", {}, {"amount": 1}, "withdrawal"),
+        ("Staked", {}, {"amount": 1}, "stake"),
+        ("DatasetVoted", {}, {"stake": 1}, "ballot"),
+        ("DatasetAccepted", {}, {"value": 1}, "dataset value"),
+        ("VoucherRedeemed", {}, {"amount": 5}, "voucher"),
         ("RoundFinalized", {"round": 1}, {"attestedStake": 5}, "outcome"),
         ("RoundVoided", {"round": 3}, {"reason": 4}, "outcome"),
         ("DeltaRevealed", {"round": 1, "index": 0}, {"salt": b"\x01" * 32}, "delta commitment"),
@@ -160,6 +179,48 @@ def test_audit_when_one_event_is_changed_then_names_the_check(
         return changed(event, name, where, **args)
 
     assert check in {entry[2] for entry in failed(audit(Tampered(reader(history), change), history.store, "law"))}
+
+
+def test_audit_when_a_validator_is_kept_out_of_a_round_then_its_seat_is_missed(history: History) -> None:
+    chain = reader(history)
+
+    def seated(model: int, number: int) -> Any:
+        found = chain.round_validators(model, number)
+        return found[1:] if (model, number) == (2, 1) else found
+
+    found = failed(audit(Tampered(chain, round_validators=seated), history.store, "law"))
+    assert ("law", 1, "seats") in found and ("law", 1, "frozen stake") in found
+
+
+def test_audit_when_a_report_contradicts_its_scores_then_says_whose(history: History) -> None:
+    chain = reader(history)
+    who = history.chains[VALIDATORS[0]].address
+    digest = chain.scores_of(2, 1, who).report
+    told = json.loads(history.store.blobs[digest])
+    told["deltas"][0]["score"] += 1
+    other = history.store.put(Report.from_json(told).to_bytes())
+
+    def event(found: Event) -> Event:
+        return changed(found, "ScoresRevealed", {"validator": who, "round": 1, "modelId": 2}, report=other)
+
+    def stored(model: int, number: int, validator: str) -> Any:
+        entry = chain.scores_of(model, number, validator)
+        return replace(entry, report=other) if (model, number, validator) == (2, 1, who) else entry
+
+    report = audit(Tampered(chain, event, scores_of=stored), history.store, "law", (1, 1))
+    assert failed(report) == {("law", 1, "report")} and who in report.findings[0].subject
+    del history.store.blobs[other]
+    unread = audit(Tampered(chain, event, scores_of=stored), history.store, "law", (1, 1))
+    assert unread.ok and "1 of the validators' reports" in unread.skipped[-1]
+
+
+def test_audit_when_a_fee_has_no_voucher_then_says_so(history: History) -> None:
+    chain = reader(history)
+
+    def without(event: Event) -> Event:
+        return replace(event, name="Nothing") if event.name == "VoucherRedeemed" else event
+
+    assert ("law", 0, "voucher") in failed(audit(Tampered(chain, without), history.store, "law"))
 
 
 def test_audit_when_assignment_was_ignored_then_says_who(history: History) -> None:
