@@ -194,7 +194,9 @@ contract ClaimsTest is RewardsWorld {
         _payValidator(ROOT, 1, alice, 100);
         _finish(ROOT, 1);
         vm.startPrank(address(staking));
+        vm.recordLogs();
         assertEq(rewards.claimPool(ROOT, alice), 0);
+        assertEq(vm.getRecordedLogs().length, 0);
         skipBlocks(VESTING);
         assertEq(rewards.claimPool(CHILD, alice), 0);
         assertEq(rewards.claimPool(ROOT, bob), 0);

@@ -192,6 +192,27 @@ contract SettlingTest is RewardsWorld {
         assertEq(rewards.vesting(alice), 20e18);
     }
 
+    function test_pages_whenNothingIsDue_thenNothingIsWritten() external {
+        _begin(ROOT, 1);
+        vm.recordLogs();
+        _payMiner(ROOT, 1, alice, 0);
+        _payOwner(ROOT, 1, alice, 0);
+        _payValidator(ROOT, 1, alice, 0);
+        assertEq(vm.getRecordedLogs().length, 0);
+        // alone: its reward and the minting, no line for a pool that gets nothing
+        _payValidator(ROOT, 1, alice, 1);
+        assertEq(vm.getRecordedLogs().length, 2);
+    }
+
+    function test_finish_whenThereIsNoPot_thenOnlyItsLine() external {
+        IRewards.Opening memory o = _opening(ROOT, 1);
+        (o.isVoid, o.isEmpty) = (true, true);
+        _begin(o);
+        vm.recordLogs();
+        _finish(ROOT, 1);
+        assertEq(vm.getRecordedLogs().length, 1);
+    }
+
     function test_payValidator_whenDelegated_thenPoolGetsItsPartLessCommission() external {
         _begin(ROOT, 1);
         staking.setPool(ROOT, alice, 100e18, 300e18, 1000);
