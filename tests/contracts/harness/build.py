@@ -6,7 +6,7 @@ from pathlib import Path
 
 from contracts.compile import compile_sources, write_artifacts
 
-ENTRIES = {"Harness": "tests/contracts/harness/Harness.sol"}
+ENTRIES = {name: f"tests/contracts/harness/{name}.sol" for name in ("Harness", "Payer")}
 
 if __name__ == "__main__":
     write_artifacts(compile_sources(ENTRIES), Path(__file__).parent)
