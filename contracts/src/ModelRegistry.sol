@@ -19,7 +19,7 @@ contract ModelRegistry is IModelRegistry, AccessManaged, Wired {
     uint256 private constant MAX_COMMITTEE = 64;
     uint256 private constant MIN_KAPPA = 5000;
     uint256 private constant MAX_KAPPA = 6667;
-    uint256 private constant MIN_QUORUM = 6667;
+    uint256 private constant MIN_QUORUM = 6666;
     uint256 private constant MAX_QUORUM = 9000;
     uint256 private constant BPS = 10_000;
     uint256 private constant MAX_MIN_STAKE = 1e24;
@@ -78,9 +78,17 @@ contract ModelRegistry is IModelRegistry, AccessManaged, Wired {
         id = ++_count;
         _ids[nameHash] = id;
         _policies[id] = policy;
+        _policies[id].emissionBps = 0;
         _models[id] = Model(parentId, level, name, field, genesis, genesis, 0, msg.sender);
         emit ModelRegistered(id, parentId, level, name, field, genesis, msg.sender);
-        emit PolicySet(id, policy);
+        emit PolicySet(id, _policies[id]);
+    }
+
+    /// @inheritdoc IModelRegistry
+    function setEmission(uint256 id, uint16 bps) external restricted known(id) {
+        _checkRange(bps, 0, BPS);
+        _policies[id].emissionBps = bps;
+        emit EmissionSet(id, bps);
     }
 
     /// @inheritdoc IModelRegistry

@@ -7,7 +7,7 @@ pragma solidity ^0.8.28;
 interface IModelRegistry {
     /// @notice How a model's rounds go. Phases in blocks, each 2 to 100,000, together at most `maxRoundBlocks`. `committee`
     /// (3 to 64) validators judge a submission. In basis points: `kappaBps` (5000 to 6667), the part of the stake that must
-    /// back a score; `quorumBps` (6667 to 9000), the part of the frozen stake that must speak; `emissionBps` (0 to 10,000), the
+    /// back a score; `quorumBps` (6666 to 9000), the part of the frozen stake that must speak; `emissionBps` (0 to 10,000), the
     /// part of its emission that the model takes. Minimum stakes in wei, from the network's floors to a million tokens.
     struct Policy {
         uint32 trainBlocks;
@@ -53,6 +53,9 @@ interface IModelRegistry {
     /// @notice The model's rounds go by this policy from the next one on.
     event PolicySet(uint256 indexed id, Policy policy);
 
+    /// @notice Governance lets the model have this part of the emission that its stake votes to it.
+    event EmissionSet(uint256 indexed id, uint16 bps);
+
     /// @notice No model has this id (0 is none).
     error UnknownModel(uint256 id);
     /// @notice A model of that name exists.
@@ -77,8 +80,8 @@ interface IModelRegistry {
     /// @notice Names the one contract that may set heads. Once, by the deployer.
     function initialize(address rounds_) external;
 
-    /// @notice Registers a model below `parentId` (0: a root, which must be global). Its owner has no
-    /// power over it, but that its datasets are accepted without a vote while the model has no validators.
+    /// @notice Registers a model below `parentId` (0: a root, which must be global). It earns no emission before governance lists
+    /// it, whatever its policy says: else a model's only validator and miner would pay itself. Its owner has no power over it, but that its datasets are accepted without a vote while the model has no validators.
     function register(
         uint256 parentId,
         uint8 level,
@@ -91,7 +94,10 @@ interface IModelRegistry {
     /// @notice Sets a model's head. Only `Rounds`.
     function setHead(uint256 id, uint64 round, bytes32 head) external;
 
-    /// @notice Changes a model's policy, for rounds opened later. Only governance.
+    /// @notice Lists a model: it earns `bps` of the emission that its stake votes to it (0: none). Only governance.
+    function setEmission(uint256 id, uint16 bps) external;
+
+    /// @notice Changes a model's policy, its part of the emission included, for rounds opened later. Only governance.
     function setPolicy(uint256 id, Policy calldata policy) external;
 
     /// @notice The model; reverts where there is none.

@@ -16,7 +16,10 @@ contract SystemInvariants is World {
         super.setUp();
         uint256 root = models.register(0, 0, "global", "all", keccak256("g"), policyOf(3, 64));
         uint256 law = models.register(root, 2, "law", "law", keccak256("l"), policyOf(3, 3));
-        models.register(law, 3, "tax", "tax", keccak256("t"), policyOf(2, 5));
+        uint256 tax = models.register(law, 3, "tax", "tax", keccak256("t"), policyOf(2, 5));
+        _list(root);
+        _list(law);
+        _list(tax);
         _all = new SystemHandler(network());
         for (uint256 i; i < _all.PEOPLE(); ++i) {
             _settleIn(i);

@@ -66,6 +66,7 @@ contract ModelRegistryTest is Test {
 
     function test_register_whenARoot_thenItsHeadIsItsGenesis() external {
         IModelRegistry.Policy memory policy = Policies.standard();
+        policy.emissionBps = 0;
         vm.expectEmit(address(models));
         emit IModelRegistry.ModelRegistered(1, 0, 0, "world", "all", GENESIS, alice);
         vm.expectEmit(address(models));
@@ -151,6 +152,7 @@ contract ModelRegistryTest is Test {
         _register(0, 0, "world");
         _register(1, 1, "english");
         IModelRegistry.Policy memory policy = Policies.standard();
+        policy.emissionBps = 0;
         bytes32 before = keccak256(abi.encode(policy));
         (policy.quorumBps, policy.minMinerStake, policy.minValidatorStake) = (8000, 7e18, 70e18);
         vm.expectEmit(address(models));
@@ -161,6 +163,30 @@ contract ModelRegistryTest is Test {
         assertEq(keccak256(abi.encode(models.policyOf(1))), before);
         assertEq(models.minStakeOf(2, 1), 7e18);
         assertEq(models.minStakeOf(2, 2), 70e18);
+    }
+
+    function test_register_whenItsPolicyWantsEmission_thenItHasNoneUntilListed() external {
+        _register(0, 0, "world");
+        assertEq(models.policyOf(1).emissionBps, 0);
+        vm.expectEmit(address(models));
+        emit IModelRegistry.EmissionSet(1, 10_000);
+        vm.startPrank(admin);
+        models.setEmission(1, 10_000);
+        assertEq(models.policyOf(1).emissionBps, 10_000);
+        models.setEmission(1, 0);
+        assertEq(models.policyOf(1).emissionBps, 0);
+    }
+
+    function test_setEmission_whenTooMuchOrNoSuchModelOrNotAllowed_thenRefused() external {
+        _register(0, 0, "world");
+        vm.expectRevert(abi.encodeWithSelector(IAccessManaged.AccessManagedUnauthorized.selector, alice));
+        vm.prank(alice);
+        models.setEmission(1, 1);
+        vm.startPrank(admin);
+        vm.expectRevert(abi.encodeWithSelector(IModelRegistry.BadThreshold.selector, 10_001));
+        models.setEmission(1, 10_001);
+        vm.expectRevert(abi.encodeWithSelector(IModelRegistry.UnknownModel.selector, 2));
+        models.setEmission(2, 1);
     }
 
     function test_setPolicy_whenAStrangerOrTheOwnerCalls_thenRefused() external {

@@ -14,6 +14,8 @@ contract WholeRoundTest is World {
         super.setUp();
         _root = models.register(0, 0, "global", "all", keccak256("g"), policyOf(5, 16));
         _law = models.register(_root, 2, "law", "law", keccak256("l"), policyOf(5, 16));
+        _list(_root);
+        _list(_law);
         for (uint256 i; i < 3; ++i) {
             stakeFor(account("miner", i), _law, MINER, 5e18);
         }

@@ -26,6 +26,7 @@ contract WholeGasTest is World {
         uint256 root = models.register(0, 0, "global", "all", keccak256("g"), policyOf(200, 16));
         IModelRegistry.Policy memory p = policyOf(600, 16);
         _id = models.register(root, 2, "law", "law", keccak256("l"), p);
+        _list(_id);
         for (uint256 i; i < DATASETS; ++i) {
             registerData(address(this), _id, bytes32(i)); // its owner's, accepted at once
         }
