@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
+import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {ReentrancyGuard} from "@openzeppelin/contracts/utils/ReentrancyGuard.sol";
 import {InferenceChannels} from "../../src/InferenceChannels.sol";
 import {IInferenceChannels} from "../../src/interfaces/IInferenceChannels.sol";
@@ -73,8 +74,10 @@ contract ClosingTest is ChannelsWorld {
     function test_close_whenAllIsRedeemed_thenNothingMoves() external {
         bytes32 channelId = _open(10e18);
         _redeem(channelId, 10e18);
+        vm.recordLogs();
         vm.prank(server);
         channels.closeByServer(channelId);
+        assertEq(countLogs(vm.getRecordedLogs(), IERC20.Transfer.selector), 0);
         assertEq(coin.balanceOf(user), FUNDS - 10e18);
         assertEq(coin.balanceOf(address(channels)), 0);
     }

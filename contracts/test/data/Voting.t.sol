@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
+import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {IDataRegistry} from "../../src/interfaces/IDataRegistry.sol";
 import {vm} from "../support/Vm.sol";
 import {DataWorld} from "./DataWorld.sol";
@@ -82,11 +83,12 @@ contract VotingTest is DataWorld {
     function test_vote_whenRejectedWithoutADeposit_thenNothingMoves() external {
         vm.prank(admin);
         data.setDeposit(0);
+        vm.recordLogs();
         uint256 id = _submit(alice, MODEL, ROOT);
         _vote(v40, id, false, 0);
         _vote(v20, id, false, 0);
+        assertEq(countLogs(vm.getRecordedLogs(), IERC20.Transfer.selector), 0);
         assertEq(_statusOf(id), 2);
-        assertEq(coin.balanceOf(treasury), 0);
     }
 
     function test_vote_whenOverHalfAcceptsAgain_thenTheValueMoves() external {
