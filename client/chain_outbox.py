@@ -33,6 +33,14 @@ USED = (
     "replacement transaction underpriced",
     "could not replace",
 )
+# What a node says of a transaction that it will never take. Anything else leaves it in doubt, and it is looked up.
+POOR = ("insufficient funds", "insufficient balance", "doesn't have enough funds", "outoffunds")
+REFUSED = (
+    *POOR,
+    *("intrinsic gas", "gas limit", "gas uint64", "oversized", "initcode", "chain id", "chainid", "signature"),
+    *("invalid sender", "invalid transaction", "not supported", "unsupported", "rlp", "configured cap"),
+    *("nonce too high", "not an eoa", "sender not", "method not found", "invalid params"),
+)
 CHEAP = ("less than block base fee", "feecap", "fee cap", "gas price too low", "transaction underpriced", "tip too low")
 
 
@@ -71,6 +79,7 @@ class Outbox:
         self._chain_id = chain_id
         self._fees = Fees(rpc)
         self._genesis: str | None = None
+        self.doubts: dict[str, str] = {}  # entry -> what the end point last said against it
         self._gaps: dict[int, float] = {}  # nonce -> when it was first seen missing
 
     # ---- new ones
@@ -127,16 +136,18 @@ class Outbox:
         )
 
     def broadcast(self, entry: JournalEntry) -> bool:
-        """True when the chain has it or may have it, False when its nonce looks used; ``RpcError`` on refusal."""
+        """True when the chain has it, False when that is in doubt; ``RpcError`` when it will never take it."""
         try:
             self._rpc.request("eth_sendRawTransaction", [entry.raw])
             return True
         except RpcError as error:
             if says(error, *KNOWN) or any(self._known(tx) for tx in entry.hashes):
                 return True
-            if says(error, *USED):
-                return False
-            raise
+            if not says(error, *USED) and (error.is_revert or says(error, *REFUSED, *CHEAP)):
+                raise
+            log.info("%s: nonce %d is in doubt: %s", entry.purpose, entry.nonce, error.text)
+            self.doubts[entry.tx] = error.text
+            return False
 
     def dearer(self, entry: JournalEntry, void: bool = False) -> JournalEntry | None:
         """The same nonce for a higher fee, written down and not sent yet; None at the ceiling."""

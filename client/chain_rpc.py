@@ -13,6 +13,8 @@ from client.errors import ChainError, ChainUnavailable
 log = logging.getLogger(__name__)
 
 FIRST_DELAY_SECONDS = 0.1
+BUSY = ("rate limit", "too many requests", "try again later", "capacity exceeded")
+BUSY_CODES = (429, -32005)
 LAST_DELAY_SECONDS = 3.0
 
 
@@ -69,8 +71,17 @@ class Rpc:
 
     def request(self, method: str, params: Sequence[Any] = (), patience: float | None = None) -> Any:
         """The result; ``RpcError`` for an error answer, ``ChainUnavailable`` when nobody answers for ``patience``."""
-        response = self._patiently(lambda: self._provider.make_request(_method(method), list(params)), patience)
+        response = self._patiently(lambda: self._once(method, params), patience)
         return _result(method, response)
+
+    def _once(self, method: str, params: Sequence[Any]) -> Any:
+        """One request; an end point that has no time for us now counts as one that does not answer."""
+        response = self._provider.make_request(_method(method), list(params))
+        error = response.get("error") if isinstance(response, dict) else None
+        code = error.get("code") if isinstance(error, dict) else None
+        if error and (code in BUSY_CODES or any(word in str(error).lower() for word in BUSY)):
+            raise OSError(f"the end point is busy: {error}")
+        return response
 
     def batch(self, calls: Sequence[tuple[str, Sequence[Any]]], patience: float | None = None) -> list[Any]:
         """The results of several requests in one, in order; an ``RpcError`` stands in the place of each that failed."""

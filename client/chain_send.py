@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from client.chain_fees import default_confirmations, is_local
-from client.chain_outbox import CHEAP, Call, Outbox, Pace, says
+from client.chain_outbox import CHEAP, POOR, Call, Outbox, Pace, says
 from client.chain_rpc import Rpc, RpcError
 from client.errors import ChainError, ChainUnavailable, Reverted, TransactionLost, Unfunded
 from client.journal import Journal, JournalEntry
@@ -64,7 +64,6 @@ class Sender:
         self._journal = journal
         self._explain = explain
         self._lock = threading.RLock()
-        self._doubtful: set[str] = set()
 
     def send(self, call: Call) -> dict[str, Any]:
         """Sends and waits until it is mined; the raw receipt. Refusals raise before anything is sent where possible.
@@ -154,8 +153,7 @@ class Sender:
         entry = self.outbox.write(call, gas, self.outbox.next_nonce())
         for _ in range(MAX_RAISES):
             try:
-                if not self.outbox.broadcast(entry):
-                    self._doubtful.add(entry.tx)  # whether another has its nonce is looked up while we wait
+                self.outbox.broadcast(entry)  # what is in doubt is looked up while we wait
                 return entry
             except RpcError as error:
                 raised = self.outbox.dearer(entry) if says(error, *CHEAP) else None
@@ -181,6 +179,7 @@ class Sender:
                 self._journal.finish(entry.tx, "replaced")
             finally:
                 self._journal.release(entry.tx)
+                self.outbox.doubts.pop(entry.tx, None)
             with self._lock, self._journal.lock():
                 entry = self._open(call, entry.gas)
         raise TransactionLost(
@@ -192,8 +191,7 @@ class Sender:
         """The receipt of what is mined for the entry and deep enough; None where another took its nonce."""
         deadline = time.monotonic() + self.pace.receipt_seconds
         seen: str | None = None
-        tended = 0.0 if entry.tx in self._doubtful else time.monotonic()
-        self._doubtful.discard(entry.tx)
+        tended = 0.0 if entry.tx in self.outbox.doubts else time.monotonic()
         while True:
             receipt = self.outbox.look(entry, max(deadline - time.monotonic(), 0.1))
             if receipt is not None:
@@ -216,10 +214,12 @@ class Sender:
             self._rpc.pause(min(self.pace.poll_seconds, max(deadline - time.monotonic(), 0.01)))
 
     def _lost(self, entry: JournalEntry, receipt: dict[str, Any] | None) -> TransactionLost:
+        doubt = self.outbox.doubts.get(entry.tx, "")
+        said = f" (the end point said: {doubt})" if doubt and receipt is None else ""
         where = "in no block" if receipt is None else f"not yet {self.pace.confirmations} blocks deep"
         return TransactionLost(
-            f"{entry.purpose}: transaction {entry.hashes[-1]} is {where} after {self.pace.receipt_seconds:.0f} s. "
-            "It may still be mined. Giving the same command again takes it up and does not send a second one."
+            f"{entry.purpose}: transaction {entry.hashes[-1]} is {where} after {self.pace.receipt_seconds:.0f} s{said}."
+            " It may still be mined. Giving the same command again takes it up and does not send a second one."
         )
 
     def _finish(self, call: Call, entry: JournalEntry, receipt: dict[str, Any]) -> dict[str, Any]:
@@ -251,7 +251,7 @@ class Sender:
         return plain
 
     def _named(self, error: RpcError, purpose: str) -> Exception:
-        if says(error, "insufficient funds", "insufficient balance", "doesn't have enough funds", "outoffunds"):
+        if says(error, *POOR):
             return Unfunded(
                 f"{self.address} can't pay for {purpose}: it lacks coins for gas. "
                 f"Send it some (`strata wallet send {self.address} AMOUNT --coins` from a funded wallet)."

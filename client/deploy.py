@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,6 +79,7 @@ class Deployment:
         chosen = settings or (DeploySettings.local() if is_local(self.chain_id) else DeploySettings())
         self.settings = chosen.complete(deployer, self.chain_id)
         self.checks = Checks(rpc, deployer)
+        self._gas_percent, self._block_gas = self._ask_gas()
         self._state = self._begin()
 
     def _begin(self) -> DeployState:
@@ -102,7 +103,7 @@ class Deployment:
         """What would be sent now; sends nothing."""
         nonce = int(self._rpc.request("eth_getTransactionCount", [self.deployer, "pending"]), 16)
         addresses, creations, calls = self._plan(nonce)
-        last = [step for step in handover(self.deployer, addresses) if not self.checks.done(step)]
+        last = self._priced([step for step in handover(self.deployer, addresses) if not self.checks.done(step)])
         price = top(Fees(self._rpc).quote().fees)
         balance = int(self._rpc.request("eth_getBalance", [self.deployer, "latest"]), 16)
         return Quote((*creations, *calls, *last), addresses, price, balance)
@@ -119,7 +120,26 @@ class Deployment:
         addresses, missing = place(kept, digests, made, self.deployer, nonce)
         creations = [creation(name, self.settings, self.deployer, addresses) for name in missing]
         calls = wiring(self.settings, self.deployer, addresses)
-        return addresses, creations, [step for step in calls if step.contract in missing or not self.checks.done(step)]
+        calls = [step for step in calls if step.contract in missing or not self.checks.done(step)]
+        return addresses, self._priced(creations), self._priced(calls)
+
+    def _priced(self, steps: Sequence[Step]) -> list[Step]:
+        """With the gas that this chain wants: a roll-up may count the bytes that it posts elsewhere, too."""
+        found = [replace(step, gas=step.gas * self._gas_percent // 100) for step in steps]
+        most = max((step.gas for step in found), default=0)
+        if most > self._block_gas:
+            raise ChainError(
+                f"A contract may need {most:,} gas, and blocks of chain {self.chain_id} hold {self._block_gas:,}. "
+                "Raise the limit (Anvil: --gas-limit), or take another chain."
+            )
+        return found
+
+    def _ask_gas(self) -> tuple[int, int]:
+        """How many percent of our own reckoning this chain needs, by the first library, and what a block holds."""
+        first = creation(ORDER[0], self.settings, self.deployer, {})
+        asked = int(self._rpc.request("eth_estimateGas", [{"from": self.deployer, "data": first.data}]), 16)
+        block = self._rpc.request("eth_getBlockByNumber", ["latest", False])
+        return max(100, asked * 130 // first.gas), int(block["gasLimit"], 16)
 
     # ---- doing it
 
@@ -129,10 +149,11 @@ class Deployment:
             sender.settle()
             addresses = self._send_all(sender)
             self._say("reading everything back")
-            self.checks.verify(addresses, facts(self.settings, self.deployer, addresses))
+            made = {name: creation(name, self.settings, self.deployer, addresses).data for name in ORDER}
+            self.checks.verify(addresses, made, facts(self.settings, self.deployer, addresses))
             last = [step for step in handover(self.deployer, addresses) if not self.checks.done(step)]
-            self._send(sender, last, 0)
-            self.checks.verify(addresses, final_facts(self.deployer, addresses))
+            self._send(sender, self._priced(last))
+            self.checks.verify(addresses, made, final_facts(self.deployer, addresses))
             self.checks.verify_rulers(self.settings, addresses, self._state.start_block)
             network = Network(
                 self.settings.name, self.chain_id, self._rpc.url, self._state.start_block + 1, dict(addresses)
@@ -155,13 +176,13 @@ class Deployment:
             if not creations and not calls:
                 return addresses
             self._afford((*creations, *calls))
-            self._send(sender, [*creations, *calls], len(creations))
+            self._send(sender, [*creations, *calls])
         raise ChainError(
             f"The wallet {self.deployer} is used elsewhere at the same time, so that contracts land at other addresses "
             "than planned. Stop the other program and give the same command again."
         )
 
-    def _send(self, sender: Sender, steps: Sequence[Step], creations: int) -> None:
+    def _send(self, sender: Sender, steps: Sequence[Step]) -> None:
         """Window by window; stops where a contract is not where it was planned (the next plan mends that)."""
         for start in range(0, len(steps), WINDOW):
             window = steps[start : start + WINDOW]

@@ -7,10 +7,10 @@ from typing import Any
 
 from client.chain_errors import explain
 from client.chain_rpc import Rpc, RpcError
-from client.deploy_plan import ADMIN, GUARDIAN, NOBODY, ORDER, Fact, Step, abi_of, same_code
+from client.deploy_plan import ADMIN, GUARDIAN, NOBODY, ORDER, Fact, Step, abi_of, same_code, wrong_parts
 from client.deploy_settings import DeploySettings
 from client.errors import ChainError, Reverted
-from contracts.artifact import load_artifact
+from contracts.artifact import link, load_artifact
 
 
 class Checks:
@@ -48,18 +48,27 @@ class Checks:
         call = {"to": address, "data": function.encode(fact.args)}
         return function.decode(self._rpc.request("eth_call", [call, "latest"]))
 
-    def verify(self, addresses: Mapping[str, str], facts: Sequence[Fact]) -> None:
-        """Raises with all that is not as it should be: code other than the artifact's, a fact that reads otherwise."""
-        wrong = [
-            f"the code of {name} at {addresses[name]} is not the artifact's"
-            for name in ORDER
-            if not same_code(self.code(addresses[name]), load_artifact(name), addresses)
-        ]
+    def verify(self, addresses: Mapping[str, str], creations: Mapping[str, str], facts: Sequence[Fact]) -> None:
+        """Raises with all that is not as it should be: code, a part that it was made with, a fact that reads otherwise.
+
+        ``creations``: for each contract the data that creates it.
+        """
+        wrong = [line for name in ORDER for line in self._wrong_code(name, addresses, creations[name])]
         for fact in facts:
             found = self._read(fact, addresses[fact.contract])
             if found != fact.expected:
                 wrong.append(f"{fact.words}: {fact.contract}.{fact.function} is {found}, not {fact.expected}")
         _refuse(wrong)
+
+    def _wrong_code(self, name: str, addresses: Mapping[str, str], data: str) -> list[str]:
+        address = addresses[name]
+        code, made = self.code(address), bytes.fromhex(link(load_artifact(name), addresses)[2:])
+        if not same_code(code, made):
+            return [f"the code of {name} at {address} is not the artifact's"]
+        simulated = self._rpc.request("eth_call", [{"from": self._deployer, "data": data}, "latest"])
+        meant = {int(part, 16): other for other, part in addresses.items()}
+        parts = wrong_parts(code, bytes.fromhex(str(simulated)[2:]), made, meant)
+        return [f"{name} at {address} was made with another {meant[part]}" for part in parts]
 
     def verify_rulers(self, settings: DeploySettings, addresses: Mapping[str, str], start: int) -> None:
         """Raises where anybody holds a right that the plan doesn't give: every grant that ever was is asked for."""

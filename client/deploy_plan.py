@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -240,31 +240,39 @@ def place(
             del found[name]
 
 
-def same_code(code: bytes, artifact: Artifact, addresses: Mapping[str, str]) -> bool:
-    """Whether code on the chain is the artifact's, save for the places that a constructor fills (immutables).
+def same_code(code: bytes, made: bytes) -> bool:
+    """Whether code on the chain is what ``made`` creates, save for the places that a constructor fills.
 
     The code that stays is the end of the code that creates it, with zeros in those places.
     """
-    made = bytes.fromhex(link(artifact, addresses)[2:])
+    wanted = made[-len(code) :]
     if not code or len(code) > len(made):
         return False
-    wanted = made[-len(code) :]
-    at = 0
-    while at < len(code):
-        if code[at] == wanted[at]:
-            at += 1
-            continue
-        width = _hole(wanted, at)
-        if width == 0:
-            return False
-        at += width
-    return True
+    masked = bytearray(code)
+    for start, size in _places(wanted):
+        masked[start : start + size] = bytes(size)
+    return bytes(masked) == wanted
 
 
-def _hole(wanted: bytes, at: int) -> int:
-    """The bytes left of an empty place at ``at``: after PUSH32 an immutable, after PUSH20 a library's own address."""
-    for push, size in ((0x7F, 32), (0x73, 20)):
-        for start in range(max(at - size + 1, 1), at + 1):
-            if wanted[start - 1] == push and not any(wanted[start : start + size]):
-                return start + size - at
-    return 0
+def wrong_parts(code: bytes, simulated: bytes, made: bytes, meant: Collection[int]) -> list[int]:
+    """The values out of ``meant`` that creating the contract anew would fill in where ``code`` has others.
+
+    Values that hang on the contract's own address or block differ of course; the addresses of its parts may not.
+    """
+    wrong = []
+    for start, size in _places(made[-len(code) :]):
+        value = int.from_bytes(simulated[start : start + size], "big")
+        if value in meant and simulated[start : start + size] != code[start : start + size]:
+            wrong.append(value)
+    return wrong
+
+
+def _places(wanted: bytes) -> list[tuple[int, int]]:
+    """Empty places of code: after PUSH32 an immutable, after PUSH20 a library's own address; (start, size)."""
+    found = []
+    for push, size in ((b"\x7f", 32), (b"\x73", 20)):
+        at = wanted.find(push + bytes(size))
+        while at >= 0:
+            found.append((at + 1, size))
+            at = wanted.find(push + bytes(size), at + 1 + size)
+    return found

@@ -11,6 +11,7 @@ import time
 import urllib.request
 from collections import defaultdict, deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import Enum
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -28,6 +29,14 @@ class Fault(Enum):
     HALF_REPLY = "the chain acts on it, half the answer comes"
 
 
+@dataclass(frozen=True)
+class Instead:
+    """The request never arrives; this error is answered in its place."""
+
+    message: str
+    code: int = -32000
+
+
 Edit = Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]]  # (request, answer) -> answer
 
 
@@ -38,7 +47,7 @@ class FaultyProxy:
         self.upstream = upstream
         self.late_seconds = late_seconds  # more than the client's time-out
         self.seen: list[tuple[str, list[Any]]] = []  # method and parameters of every request that came
-        self._faults: dict[str, deque[Fault | Edit]] = defaultdict(deque)
+        self._faults: dict[str, deque[Fault | Instead | Edit]] = defaultdict(deque)
         self._always: dict[str, Edit] = {}
         self._lock = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -46,10 +55,15 @@ class FaultyProxy:
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
 
-    def next(self, method: str, *faults: Fault | Edit) -> None:
+    def next(self, method: str, *faults: Fault | Instead | Edit) -> None:
         """The next requests of a method meet these, one each; then all is well again."""
         with self._lock:
             self._faults[method].extend(faults)
+
+    def clear(self) -> None:
+        """All is well from now on."""
+        with self._lock:
+            self._faults.clear()
 
     def always(self, method: str, edit: Edit | None) -> None:
         """Every answer to a method is edited, until told otherwise (None)."""
@@ -91,6 +105,8 @@ class FaultyProxy:
             fault = self._faults[method].popleft() if self._faults[method] else None
         if fault is Fault.LOSE_REQUEST:
             return None
+        if isinstance(fault, Instead):
+            return json.dumps(refuse(fault.message, fault.code)(calls, {})).encode()
         if fault is Fault.DUPLICATE:
             self.forward(body)
         answer = self.forward(body)
@@ -101,7 +117,7 @@ class FaultyProxy:
         if fault is Fault.LATE_REPLY:
             time.sleep(self.late_seconds)
         for edit in (fault, self._always.get(method)):
-            if callable(edit) and not isinstance(edit, Fault):
+            if callable(edit):
                 answer = json.dumps(edit(calls, json.loads(answer))).encode()
         return answer
 

@@ -18,7 +18,8 @@ from client.chain_outbox import Outbox
 from client.chain_rpc import Rpc
 from client.cli.main import run
 from client.deploy import Deployment, DeploySettings, deploy
-from client.deploy_plan import ORDER, wiring
+from client.deploy_check import Checks
+from client.deploy_plan import ORDER, creation, wiring
 from client.deploy_state import StateFile
 from client.errors import ChainError, ConfigError, Unfunded
 from client.journal import FileJournal, JournalEntry
@@ -219,6 +220,31 @@ def test_deployment_when_the_deployer_is_too_poor_then_nothing_is_sent(node: Cha
     with pytest.raises(Unfunded, match="may need"):
         deploy(node.url, node.account(0))
     assert _sent(node) == 0
+
+
+def test_deployment_when_the_chain_counts_more_gas_then_more_is_offered(node: ChainProcess) -> None:
+    plain = Deployment(Rpc(node.url), node.account(0).address).quote()
+    with FaultyProxy(node.url) as proxy:
+        proxy.always("eth_estimateGas", lambda _, answer: {**answer, "result": hex(int(answer["result"], 16) * 3)})
+        dear = Deployment(Rpc(proxy.url), node.account(0).address).quote()
+    assert len(dear.steps) == len(plain.steps) == _steps()
+    assert 2 * plain.gas < dear.gas < 4 * plain.gas
+    small = {"gasLimit": hex(4_000_000)}
+    with FaultyProxy(node.url) as proxy:
+        proxy.always("eth_getBlockByNumber", lambda _, answer: {**answer, "result": {**answer["result"], **small}})
+        with pytest.raises(ChainError, match="hold 4,000,000"):
+            Deployment(Rpc(proxy.url), node.account(0).address).quote()
+
+
+def test_check_when_a_contract_was_made_with_other_parts_then_refused(node: ChainProcess, tmp_path: Path) -> None:
+    first = deploy(node.url, node.account(0), path=tmp_path / "first.json")
+    second = deploy(node.url, node.account(0), path=tmp_path / "second.json")
+    deployer = node.account(0).address
+    parts = {**second.contracts, "Staking": first.contracts["Staking"]}
+    settings = DeploySettings.local().complete(deployer, 31337)
+    made = {name: creation(name, settings, deployer, parts).data for name in ORDER}
+    with pytest.raises(ChainError, match=r"Staking at .* was made with another (StrataToken|ModelRegistry)"):
+        Checks(Rpc(node.url), deployer).verify(parts, made, [])
 
 
 def test_deployment_when_another_chain_answers_or_a_known_key_signs_then_refused(

@@ -19,7 +19,7 @@ from client.chain_send import Call, Pace, Sender
 from client.errors import StrataError, TransactionLost, Unfunded
 from client.journal import FileJournal, Journal, MemoryJournal
 from tests.conftest import ROOT, ChainProcess
-from tests.faulty_proxy import Fault, FaultyProxy, refuse, result
+from tests.faulty_proxy import Fault, FaultyProxy, Instead, refuse, result
 
 if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount
@@ -116,6 +116,7 @@ def test_payment_when_a_request_or_reply_goes_astray_then_it_is_made_once(scene:
     assert FileJournal(scene.folder).pending() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", [Fault.LOSE_REQUEST, Fault.LOSE_REPLY, Fault.LATE_REPLY])
 @pytest.mark.parametrize("method", [COUNT, "eth_getTransactionReceipt", "eth_getBlockByNumber"])
 def test_payment_when_the_questions_around_it_go_astray_then_it_is_made_once(
@@ -150,6 +151,40 @@ def test_payment_when_every_second_reply_is_lost_then_each_is_made_once(scene: S
 )
 def test_payment_when_the_node_took_it_and_says_otherwise_then_it_is_made_once(scene: Scene, words: str) -> None:
     scene.proxy.next(SEND, refuse(words))
+    scene.sender().send(scene.pay())
+    assert (scene.paid(), scene.nonce()) == (1, 1)
+
+
+@pytest.mark.parametrize("words", ["internal error", "txpool is full", "upstream timeout", "already known"])
+def test_payment_when_the_node_says_something_else_and_has_it_not_then_it_is_sent_again(
+    scene: Scene, words: str
+) -> None:
+    scene.proxy.next(SEND, Instead(words))
+    scene.sender().send(scene.pay())
+    assert (scene.paid(), scene.nonce()) == (1, 1)
+
+
+def test_payment_when_the_end_point_is_busy_then_it_waits(scene: Scene) -> None:
+    for method in (SEND, COUNT, "eth_getTransactionReceipt"):
+        scene.proxy.next(method, Instead("Too Many Requests", 429), Instead("daily request rate limit reached", -32005))
+    scene.sender().send(scene.pay())
+    assert (scene.paid(), scene.nonce()) == (1, 1)
+
+
+@pytest.mark.parametrize("words", ["intrinsic gas too low", "invalid chain id for signer", "exceeds block gas limit"])
+def test_payment_when_the_node_will_never_take_it_then_it_is_told_at_once(scene: Scene, words: str) -> None:
+    scene.proxy.next(SEND, Instead(words))
+    with pytest.raises(RpcError, match=words):
+        scene.sender().send(scene.pay())
+    assert FileJournal(scene.folder).pending() == []
+    assert (scene.paid(), scene.nonce()) == (0, 0)
+
+
+def test_payment_when_it_is_in_doubt_to_the_end_then_the_end_point_s_words_are_told(scene: Scene) -> None:
+    scene.proxy.next(SEND, *[Instead("upstream timeout")] * 20)
+    with pytest.raises(TransactionLost, match="upstream timeout"):
+        scene.sender(receipt_seconds=1.0).send(scene.pay())
+    scene.proxy.clear()
     scene.sender().send(scene.pay())
     assert (scene.paid(), scene.nonce()) == (1, 1)
 
@@ -353,6 +388,7 @@ sender.send(Call(to, "0x", "pay 1", 10**18, 21_000))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("repeated", [True, False])
 def test_payment_when_the_process_is_killed_around_sending_then_it_is_made_once(

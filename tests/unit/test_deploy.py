@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from client.chain_fees import default_confirmations, is_local
-from client.deploy_plan import ORDER, created_address, creation, facts, handover, place, same_code, wiring
+from client.deploy_plan import ORDER, created_address, creation, facts, handover, place, same_code, wiring, wrong_parts
 from client.deploy_settings import BOUNDS, PEOPLE, WEI, DeploySettings, amount, read_settings, refuse_known
 from client.deploy_state import Created, DeployState, StateFile
 from client.errors import ConfigError
@@ -149,15 +149,27 @@ def test_plan_when_made_then_no_call_comes_before_what_it_calls() -> None:
 
 @pytest.mark.parametrize("name", ORDER)
 def test_code_when_compared_with_its_artifact_then_only_empty_places_may_differ(name: str) -> None:
-    artifact = load_artifact(name)
     addresses = dict.fromkeys(LIBRARIES, "0x" + "22" * 20)
-    code = bytearray(bytes.fromhex(link(artifact, addresses)[2:])[-1000:])
-    assert same_code(bytes(code), artifact, addresses)
+    made = bytes.fromhex(link(load_artifact(name), addresses)[2:])
+    code = bytearray(made[-1000:])
+    assert same_code(bytes(code), made)
     changed = next(at for at, byte in enumerate(code) if byte not in (0, 0x7F, 0x73) and at > 500)
     code[changed] ^= 1
-    assert not same_code(bytes(code), artifact, addresses)
-    assert not same_code(b"", artifact, addresses)
-    assert not same_code(bytes(100_000), artifact, addresses)
+    assert not same_code(bytes(code), made)
+    assert not same_code(b"", made)
+    assert not same_code(bytes(100_000), made)
+
+
+def test_parts_when_a_contract_was_made_with_another_then_that_one_is_named() -> None:
+    ours, other, block = 0x11223344, 0x55667788, 7
+    hole = b"\x7f" + bytes(32)
+    made = b"constructor" + b"\x60" + hole + b"\x61" + hole + b"\x62"
+    code = b"\x60\x7f" + ours.to_bytes(32, "big") + b"\x61\x7f" + block.to_bytes(32, "big") + b"\x62"
+    assert same_code(code, made)
+    simulated = code.replace(block.to_bytes(32, "big"), (9).to_bytes(32, "big"))
+    assert wrong_parts(code, simulated, made, {ours, other}) == []
+    foreign = code.replace(ours.to_bytes(32, "big"), other.to_bytes(32, "big"))
+    assert wrong_parts(foreign, simulated, made, {ours}) == [ours]
 
 
 # ---- the state
