@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from client.audit_log import AuditChain
 from client.types import ZERO_DIGEST, Event, ModelInfo, Policy, RoundInfo
@@ -25,6 +26,10 @@ from contracts.reference import (
 from contracts.reference.judgement import Row
 
 GROUP_ROWS = 8
+_POLICY = (
+    *("trainBlocks", "commitBlocks", "revealBlocks", "scoreBlocks", "scoreRevealBlocks", "attestBlocks"),
+    *("attestRevealBlocks", "committee", "kappaBps", "quorumBps", "emissionBps", "minMinerStake", "minValidatorStake"),
+)
 
 
 @dataclass(frozen=True)
@@ -209,10 +214,18 @@ def _facts(chain: AuditChain, model: ModelInfo, number: int, events: list[Event]
     return RoundFacts(model, number, tuple(events), validators, slots, info)
 
 
-def policy_at(chain: AuditChain, model_id: int, block: int) -> Policy:
-    """A model's rules at the end of a block; needs the chain's past only where governance changed them since."""
-    changed = chain.events("ModelRegistry", "PolicySet", block + 1, None, id=model_id)
-    return chain.policy(model_id, block if changed else None)
+def policy_before(chain: AuditChain, model_id: int, event: Event) -> Policy:
+    """A model's rules when something happened: as registered, then as governance changed them."""
+    changes = [
+        change
+        for name in ("PolicySet", "EmissionSet")
+        for change in chain.events("ModelRegistry", name, None, event.block, id=model_id)
+        if (change.block, change.log_index) < (event.block, event.log_index)
+    ]
+    rules: dict[str, Any] = {}
+    for change in in_order(changes):
+        rules = {**rules, "emissionBps": change.args["bps"]} if "bps" in change.args else dict(change.args["policy"])
+    return Policy(*(int(rules.get(name, 0)) for name in _POLICY))
 
 
 def in_order(events: Sequence[Event]) -> list[Event]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from client.audit_bonds import ModelBonds
 from client.audit_books import TOKEN_CAP, Books, Opened, RoundKey, splits_of
 from client.audit_data import DataLedger
-from client.audit_facts import RoundFacts, policy_at
+from client.audit_facts import RoundFacts, policy_before
 from client.audit_log import AuditChain, AuditLog
 from client.audit_stake import StakeLedger
 from client.commitments import pool_account
@@ -122,7 +122,7 @@ class MoneyAudit:
             return 0
         per_block = emission_at(max(0, facts.open_block - self._start))
         world = self._global_stake(facts.open_block - 1)
-        part = policy_at(self.chain, facts.model.id, event.block).emission_bps
+        part = policy_before(self.chain, facts.model.id, event).emission_bps
         return emission_for(per_block, blocks, facts.frozen_stake, world, part)
 
     def _end_block(self, facts: RoundFacts) -> int:

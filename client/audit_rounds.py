@@ -7,7 +7,7 @@ with what :mod:`contracts.reference` computes from the revealed scores, the comm
 from __future__ import annotations
 
 from client.assignment import assign_shards, assigned_datasets, shard_list
-from client.audit_facts import RoundFacts, policy_at
+from client.audit_facts import RoundFacts, policy_before
 from client.audit_log import AuditChain, AuditLog
 from client.commitments import delta_commitment, evaluation_seed, round_seed
 from client.types import DatasetInfo, Event
@@ -55,7 +55,10 @@ def _check_seats(chain: AuditChain, log: AuditLog, facts: RoundFacts) -> None:
         miner = event.args["miner"]
         counted = chain.stake_of(miner, facts.model.id, Role.MINER, before)
         log.compare(facts.where, "seats", True, counted > 0, f"{miner} had stake in the block before")
-    rules = policy_at(chain, facts.model.id, facts.open_block)
+    opened = facts.one("RoundOpened")
+    if opened is None:
+        return
+    rules = policy_before(chain, facts.model.id, opened)
     recorded = (facts.info.committee, facts.info.kappa_bps, facts.info.quorum_bps)
     log.compare(facts.where, "policy", (rules.committee, rules.kappa_bps, rules.quorum_bps), recorded, "thresholds")
 

@@ -146,6 +146,14 @@ class Chain(Reads, Actions):
         """A view function's answer, for what has no method of its own: one value, or a tuple of several."""
         return self._read(contract, function, *args, block=block)
 
+    def encode(self, contract: str, function: str, *args: Any) -> bytes:
+        """The data of a call."""
+        return bytes.fromhex(self._abis[contract].functions[function].encode(args)[2:])
+
+    def transact(self, contract: str, function: str, *args: Any) -> Receipt:
+        """Sends a call that has no method of its own."""
+        return self._transact(contract, function, *args)
+
     def describe_call(self, target: str, data: bytes) -> str | None:
         """A call of one of our contracts in words, ``Contract.function(arguments)``; None for any other."""
         name = self._names.get(target.lower())

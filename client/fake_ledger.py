@@ -50,7 +50,8 @@ CHAIN_ID = 31337
 class FakeLedger(FakeStake, FakeMoney):
     """Everything that the contracts would keep. Tests may change any of it.
 
-    ``minimum``: the least own stake that counts, in wei, whatever a policy says. ``unbonding``: in blocks.
+    ``minimum``: the least own stake that counts, in wei, whatever a policy says. ``unbonding``: in blocks. Every model
+    is listed, with the part of the emission that its policy asks for.
     """
 
     def __init__(self, minimum: int = 1, unbonding: int = 20) -> None:

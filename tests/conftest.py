@@ -139,7 +139,8 @@ def deployed(anvil: ChainProcess) -> Network:
     """The contracts, deployed once; the deployer (account 0) holds the treasury."""
     from client.deploy import DeploySettings, deploy
 
-    return deploy(anvil.url, anvil.account(0), DeploySettings.local(name="test", unbonding_blocks=200))
+    settings = DeploySettings.local(name="test", unbonding_blocks=200, governance_delay_seconds=0)
+    return deploy(anvil.url, anvil.account(0), settings)
 
 
 @pytest.fixture

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from client.cli.context import JsonOption, chain, settings
-from client.cli.groups import single
+import typer
+
+from client.cli.context import JsonOption, PassphraseOption, WalletOption, chain, open_account, settings
+from client.cli.groups import group
 from client.cli.output import Column, say, show, show_json, text, tokens
+from client.errors import ConfigError
 
 if TYPE_CHECKING:
     from client.governance import Governance
 
-app = single()
+app = group(
+    "What governance has set, who may change it, what waits; `list` proposes a model's emission, `execute` does it."
+)
 
 
-@app.command()
-def gov(as_json: JsonOption = False) -> None:
+@app.command("show")
+def show_governance(as_json: JsonOption = False) -> None:
     """Show the splits, whether openings are paused, who holds which role, the timelock's delay and what waits in it.
 
     Example: strata gov
@@ -34,9 +39,77 @@ def gov(as_json: JsonOption = False) -> None:
     show([vars(holder) for holder in state.roles], columns)
     waiting = [{**vars(entry), "id": entry.id} for entry in state.waiting]
     if waiting:
-        show(waiting, [Column("call", "Waits in the timelock"), Column("ready", "Ready (unix seconds)")])
+        show(
+            waiting,
+            [
+                Column("call", "Waits in the timelock"),
+                Column("ready", "Ready", _moment),
+                Column("id", "Id", lambda v: "0x" + v.hex()),
+            ],
+        )
     else:
         say("Nothing waits in the timelock.")
+
+
+@app.command("list")
+def list_model(
+    model: Annotated[str, typer.Argument(help="A model's name or number.")],
+    percent: Annotated[float, typer.Option(min=0, max=100, help="Of the emission that its stake votes to it.")] = 100.0,
+    wallet: WalletOption = None,
+    passphrase_file: PassphraseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Propose, as the council, that a model earns emission; it does once somebody executes the decision.
+
+    Example: strata gov list law --percent 100 --wallet council
+    """
+    from client.council import list_model as decision
+    from client.council import propose
+
+    chosen = settings(wallet_name=wallet, wallet_passphrase_file=passphrase_file)
+    link = chain(chosen, open_account(chosen))
+    found = link.model(model)
+    proposal = propose(link, [decision(found.id, round(percent * 100))])
+    if as_json:
+        show_json({"model": found.name, "id": proposal.id, "ready": proposal.ready})
+    else:
+        say(
+            f"Proposed: {found.name} earns {percent:g} % of its emission. From {_moment(proposal.ready)} on anybody may"
+        )
+        say(f"strata gov execute 0x{proposal.id.hex()}")
+
+
+@app.command("execute")
+def execute_proposal(
+    number: Annotated[str, typer.Argument(metavar="ID", help="The decision's number, see `strata gov`.")],
+    wallet: WalletOption = None,
+    passphrase_file: PassphraseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Do what the council proposed, once it has waited in the timelock (anybody may).
+
+    Example: strata gov execute 0x5d0e... --wallet alice
+    """
+    from client.council import execute, find_proposal
+
+    try:
+        wanted = bytes.fromhex(number.removeprefix("0x"))
+    except ValueError as error:
+        raise ConfigError(f"{number!r} is no decision's number: it takes 0x and 64 hexadecimal digits.") from error
+    chosen = settings(wallet_name=wallet, wallet_passphrase_file=passphrase_file)
+    link = chain(chosen, open_account(chosen))
+    receipt = execute(link, find_proposal(link, wanted))
+    if as_json:
+        show_json({"id": wanted, "tx": receipt.tx, "block": receipt.block})
+    else:
+        say(f"Done (0x{receipt.tx.hex()}).")
+
+
+def _moment(seconds: int) -> str:
+    """Unix seconds in this machine's time."""
+    import datetime
+
+    return datetime.datetime.fromtimestamp(seconds).astimezone().isoformat(sep=" ", timespec="seconds")
 
 
 def _facts(state: Governance) -> dict[str, Any]:

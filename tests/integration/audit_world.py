@@ -14,6 +14,7 @@ from typing import Any
 from client.assignment import assign_shards, assigned_datasets, shard_list
 from client.chain import Chain
 from client.commitments import delta_commitment, head_commitment, score_commitment
+from client.council import decide, list_model
 from client.deploy import TOKEN
 from client.earnings import claim_all
 from client.manifests import DeltaReport, Report
@@ -82,6 +83,7 @@ class History:
         treasury.pay_many([(who, 0, 1000 * TOKEN) for who in people])
         root = treasury.register_model(0, Level.GLOBAL, "global", "general", self.world.digest, POLICY)
         law = treasury.register_model(root.id, Level.FIELD, "law", "law", self.world.digest, POLICY)
+        decide(treasury, [list_model(root.id, 10_000), list_model(law.id, 8_000)], 10.0)
         for model in (root, law):
             for index in MINERS:
                 self.chains[index].stake(model.id, Role.MINER, 5 * TOKEN)

@@ -11,6 +11,7 @@ import pytest
 
 from client.assignment import assign_shards, assigned_datasets, shard_list
 from client.audit import AuditReport, audit
+from client.audit_facts import _POLICY
 from client.audit_rounds import salt_mix
 from client.chain_abi import checksum
 from client.cli.audit import as_plain, parse_rounds
@@ -117,9 +118,6 @@ class MadeUpChain:
     def windows(self, model_id: int, number: int) -> tuple[int, ...]:
         return POLICY.phases
 
-    def policy(self, model_id: int, block: int | None = None) -> Policy:
-        return POLICY
-
     def committee(self, model_id: int, number: int, group: int) -> CommitteeInfo:
         return CommitteeInfo(group, tuple(who for who, _ in VALIDATORS), tuple(stake for _, stake in VALIDATORS))
 
@@ -175,7 +173,11 @@ class MadeUpChain:
 
     def emit(self, contract: str, name: str, **args: Any) -> None:
         place = len(self.all_events)
-        early = contract in ("Staking", "DataRegistry")  # stakes and data count from the block before a round opens
+        early = contract in (
+            "Staking",
+            "DataRegistry",
+            "ModelRegistry",
+        )  # stakes and data count from the block before a round opens
         block = place if early else 10 + place
         self.all_events.append(Event(contract, name, args, block, bytes(32), place))
 
@@ -240,6 +242,7 @@ def tell_round(
     for who, stake in VALIDATORS:
         chain.emit("Staking", "Staked", account=who, modelId=1, role=2, amount=stake, total=stake)
         chain.emit("StrataToken", "Transfer", **{"from": TREASURY, "to": STAKING, "value": stake})
+    chain.emit("ModelRegistry", "PolicySet", id=1, policy=dict(zip(_POLICY, POLICY.as_tuple(), strict=True)))
     for number in (1, 2):
         chain.emit("DataRegistry", "DatasetAnnounced", commitment=bytes([number]) * 32)
         chain.emit("DataRegistry", "DatasetRegistered", id=number, modelId=1, owner=OWNER)
