@@ -89,6 +89,6 @@ def run(rounds: int, seed: int) -> Result:
             "emission delayed",
         ),
         rows,
-        "The wait after a drop is a quarter of the unbonding time, here in rounds. Pay forgone: a part of all emission. "
+        "Wait: rounds from a drop to rejoining, as a quarter of the unbonding time is. Pay forgone: of all emission. "
         f"All that is delayed is paid within {TAIL} times as many rounds.",
     )

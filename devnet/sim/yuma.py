@@ -21,8 +21,8 @@ VALIDATORS, NODES = 64, 512
 STAKE_DEVIATION = 0.3
 NOISES = (0.0, 0.2, 0.4)
 PUBLISHED = (0.60, 0.67, 0.73)
-UTILITIES = tuple(n / 100 for n in range(50, 86))
-CABAL_WEIGHTS = tuple(n / 20 for n in range(21))
+UTILITIES = tuple(n / 100 for n in range(50, 87, 2))
+CABAL_WEIGHTS = tuple(n / 40 for n in range(41))
 NETWORKS = 2
 """Random networks of each kind at the fewest."""
 
@@ -93,7 +93,7 @@ def honest_part(network: Network, parts: tuple[Floats, Floats]) -> float:
 def worst(networks: list[Network], utility: float) -> tuple[float, float]:
     """The honest part where the cabal's self-weight is what hurts most: Yuma's and ours."""
     yuma, ours = [], []
-    for weight in CABAL_WEIGHTS:
+    for weight in (*CABAL_WEIGHTS, 1 - utility):
         tables = [(network, weights_for(network, utility, weight)) for network in networks]
         yuma.append(np.mean([honest_part(n, yuma_emission(n, table)) for n, table in tables]))
         ours.append(np.mean([honest_part(n, our_emission(n, table)) for n, table in tables]))
@@ -119,7 +119,9 @@ def run(rounds: int, seed: int) -> Result:
         found = [worst(networks, utility) for utility in UTILITIES]
         yuma, ours = ([pair[side] for pair in found] for side in (0, 1))
         rows.append((noise, published, least_utility(yuma), least_utility(ours)))
-        lines += [Line(f"Yuma, noise {noise}", UTILITIES, yuma, "--"), Line(f"Strata, noise {noise}", UTILITIES, ours)]
+        colour = f"C{len(rows) - 1}"
+        lines.append(Line(f"Yuma, noise {noise}", UTILITIES, yuma, f"{colour}--"))
+        lines.append(Line(f"Strata, noise {noise}", UTILITIES, ours, f"{colour}-"))
     return Result(
         "yuma",
         "Honest utility from which 60% of the stake keeps its part, whatever the other 40% say of themselves",
