@@ -151,6 +151,7 @@ class ChainSettings:
     timeout_seconds: float = 10.0  # of one request
     patience_seconds: float = 15.0  # how long a dead end point is tried again
     receipt_seconds: float = 90.0  # how long a transaction may take to be mined
+    confirmations: int = -1  # blocks on top of a transaction's own before it counts; -1: what suits the chain
 
 
 @dataclass(frozen=True)
@@ -284,6 +285,14 @@ def _convert(key: str, value: Any, origin: str) -> Any:
         if not 0 < number < 1e9:
             raise ConfigError(f"{key} must be a number above 0, not {value!r} ({origin}).")
         return number
+    if kind is int and isinstance(value, int | str) and not isinstance(value, bool):
+        try:
+            count = int(value)
+        except ValueError as error:
+            raise ConfigError(f"{key} must be a whole number, not {value!r} ({origin}).") from error
+        if not -1 <= count <= 1000:
+            raise ConfigError(f"{key} must be from 0 to 1,000 (or -1: as suits), not {value!r} ({origin}).")
+        return count
     if kind is str and isinstance(value, str | Path):
         return str(value)
     raise ConfigError(f"{key} must be {'text' if kind is str else 'a number'}, not {value!r} ({origin}).")

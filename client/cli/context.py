@@ -134,4 +134,5 @@ def chain(chosen: Settings, account: LocalAccount | None = None) -> Chain:
         patience=chosen.chain.patience_seconds,
         timeout=chosen.chain.timeout_seconds,
         receipt_seconds=chosen.chain.receipt_seconds,
+        confirmations=None if chosen.chain.confirmations < 0 else chosen.chain.confirmations,
     )

@@ -46,6 +46,14 @@ def test_settings_when_a_number_is_impossible_then_it_is_refused(tmp_path: Path,
         load_settings(tmp_path, {"STRATA_CHAIN_TIMEOUT_SECONDS": value})
 
 
+def test_confirmations_when_set_then_they_are_a_whole_number_in_bounds(tmp_path: Path) -> None:
+    assert load_settings(tmp_path, {}).chain.confirmations == -1
+    assert load_settings(tmp_path, {"STRATA_CHAIN_CONFIRMATIONS": "12"}).chain.confirmations == 12
+    for wrong in ("1.5", "many", "1001", "-2"):
+        with pytest.raises(ConfigError, match="confirmations"):
+            load_settings(tmp_path, {"STRATA_CHAIN_CONFIRMATIONS": wrong})
+
+
 def test_home_when_a_folder_above_has_one_then_it_is_found(tmp_path: Path) -> None:
     inner = tmp_path / "a" / "b"
     inner.mkdir(parents=True)
