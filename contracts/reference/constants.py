@@ -47,9 +47,6 @@ BUCKETS = 4
 MAX_COMMISSION_BPS = 5_000
 DEFAULT_COMMISSION_BPS = 1_000
 
-DATA_UNIT = 720_720
-"""Of the former weights of datasets; goes with its last user."""
-
 # --- pages
 PAGE_GROUPS = 4
 PAGE_UNITS = 64
