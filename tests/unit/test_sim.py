@@ -11,6 +11,7 @@ import pytest
 from devnet.sim import __main__ as command
 from devnet.sim import cabal, committees, copying, dealing, delegation, griefing, sybil, yuma
 from devnet.sim.engine import Rules
+from devnet.sim.report import print_table
 from devnet.sim.world import Strategy, World, constant, copier, honest, lifter, shuffler, silent, sinker
 
 ROUNDS = 60
@@ -201,6 +202,15 @@ def test_honest_stake_when_a_cabal_of_two_fifths_lies_then_keeps_its_part_at_yum
 
 
 # --- the command
+
+
+@pytest.mark.parametrize("name", [name for name in command.SCENARIOS if name != "yuma"])
+def test_scenario_when_run_shortly_then_fills_its_table(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (result,) = command.simulate([name], rounds=5, seed=2)
+    assert result.name == name
+    assert result.rows and {len(row) for row in result.rows} == {len(result.columns)}
+    print_table(result)
+    assert result.title[:20] in capsys.readouterr().out
 
 
 def test_command_when_asked_for_json_then_gives_every_row(capsys: pytest.CaptureFixture[str]) -> None:
