@@ -141,6 +141,16 @@ def test_validator_when_miners_are_alike_then_idleness_still_earns_less(strategy
     assert copying.relative_pay(copying.one_among(strategy, world, ALL, ROUNDS, 1)) < 0.85
 
 
+@pytest.mark.parametrize("strategy", [copier, copying.cautious_copier, constant, shuffler])
+@pytest.mark.parametrize("name", ["miners differ much", "differ a little"])
+def test_copier_when_judging_costs_two_fifths_of_pay_then_its_profit_is_below_an_honest_ones(
+    strategy: Strategy, name: str
+) -> None:
+    cost = 0.4  # of an honest validator's pay; not working costs nothing
+    totals = copying.one_among(strategy, copying.WORLDS[name], ALL, 2 * ROUNDS, 1)
+    assert copying.relative_pay(totals) < 1 - cost
+
+
 def test_validator_when_honest_then_earns_its_stakes_part() -> None:
     assert copying.relative_pay(copying.one_among(honest, World(miners=48), ALL, ROUNDS, 1)) == pytest.approx(
         1, abs=0.01
