@@ -16,7 +16,7 @@ from contracts.artifact import CONTRACTS, LIBRARIES, Artifact, link, load_artifa
 ORDER = (*LIBRARIES, *CONTRACTS)
 ADMIN, GUARDIAN = 0, 1  # roles of the authority
 NOBODY = "0x" + "00" * 20
-CALL_GAS = 250_000
+CALL_GAS = 150_000
 # Constructor parameters are filled by name; these are the contracts' names for each other.
 PARTS = {
     "token": "StrataToken",
