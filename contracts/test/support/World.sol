@@ -20,7 +20,6 @@ abstract contract World is Moves {
     uint256 internal constant MIN_VALIDATOR = 10e18;
     uint256 internal constant TIMELOCK_SECONDS = 2 days;
     uint64 internal constant GUARDIAN_ROLE = 1;
-    uint64 internal constant LISTER_ROLE = 2;
     uint256 internal constant CAP = 100_000_000e18;
     uint256 internal constant GENESIS = 10_000_000e18;
 
@@ -80,17 +79,13 @@ abstract contract World is Moves {
         pausing[0] = Rounds.pause.selector;
         authority.setTargetFunctionRole(address(rounds), pausing, GUARDIAN_ROLE);
         authority.grantRole(GUARDIAN_ROLE, guardian, 0);
-        bytes4[] memory listing = new bytes4[](1);
-        listing[0] = ModelRegistry.setEmission.selector;
-        authority.setTargetFunctionRole(address(models), listing, LISTER_ROLE);
-        authority.grantRole(LISTER_ROLE, council, 0);
         authority.grantRole(authority.ADMIN_ROLE(), address(timelock), 0);
         authority.renounceRole(authority.ADMIN_ROLE(), address(this));
     }
 
-    /// @dev The council lists a model: it earns all that its stake votes to it.
+    /// @dev Governance lists a model: it earns all that its stake votes to it.
     function _list(uint256 modelId) internal {
-        vm.prank(council);
+        vm.prank(address(timelock));
         models.setEmission(modelId, 10_000);
     }
 }
