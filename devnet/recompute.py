@@ -1,79 +1,53 @@
 """Recomputes every payment from the chain's events alone, with arithmetic of its own.
 
 Nothing here comes from ``contracts.reference``, the contracts' views or ``client.audit``: if those agree by sharing a
-mistake, this one does not. Read the events in order, keep the stakes, and at each settlement work out from the design's
-rules who should have been paid what; then compare with what the contracts said they paid.
+mistake, this one does not. Read the events in order, keep stakes, seats and bonds, and at each settlement work out from
+the design's rules who should have been paid what; then compare with what the contracts said they paid.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from client.types import Event
+from devnet.recompute_rounds import Judged, Round
+from devnet.recompute_stake import VALIDATOR, Stakes, bps
 
-MINER, VALIDATOR = 1, 2
-KIND_MINER, KIND_VALIDATOR, KIND_DATA, KIND_SERVER = 0, 1, 2, 4
-Q16 = 65_536
-FULL = 1_000_000
-FIRST_EMISSION = 1000 * 10**18
-HALVING = 100_000
-FIRST_SHARES = 1000 * 10**18
+KIND_MINER, KIND_VALIDATOR, KIND_DATA, KIND_SERVER, KIND_ARCHIVE, KIND_DELEGATION = 0, 1, 2, 4, 6, 7
+TOKEN = 10**18
+PER_BLOCK = TOKEN
+HALVING = 45_000_000  # blocks
+FIRST_SHARES = 1000 * TOKEN
 HORIZON = 100
-SLASH_BPS = 10
-DATA_UNIT = 720_720  # divisible by 1 to 16
-EMISSION = {"miners": 5000, "validators": 2000, "data": 1500, "parent": 500}  # the rest is the treasury's
-FEE = {"server": 6000, "model": 2500, "parent": 1000}
-PARENT_ON = 2000
-SHARES_TO_MINERS, SHARES_TO_DATA = 8000, 2000
+CAP = 100_000_000 * TOKEN
+NOBODY = "0x" + "00" * 20
+SPLITS = {
+    "emissionMiners": 5000,
+    "emissionValidators": 2000,
+    "emissionData": 1500,
+    "emissionParent": 500,
+    "emissionTreasury": 800,
+    "emissionArchive": 200,
+    "feeServer": 6000,
+    "feeModel": 2500,
+    "feeParent": 1000,
+    "parentOn": 2000,
+    "sharesMiners": 8000,
+    "sharesData": 2000,
+}
+"""As deployed, in basis points."""
 
 Payments = dict[tuple[int, str], int]
-"""(kind, account) -> wei."""
-
-
-def bps(amount: int, part: int) -> int:
-    """Basis points of an amount, rounded down."""
-    return amount * part // 10_000
+"""(kind, account) -> wei. Delegators' parts stand under their validator."""
 
 
 def divide(amount: int, weights: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
     """An amount by weights, each share rounded down."""
     total = sum(weight for _, weight in weights)
     return [(who, amount * weight // total) for who, weight in weights] if total else []
-
-
-def consensus_of(scores: Sequence[tuple[int, Sequence[int]]], count: int) -> list[int]:
-    """Per submission the greatest score that half of the stake that spoke reaches. ``scores``: (stake, scores)."""
-    spoken = sum(stake for stake, _ in scores)
-    found = []
-    for index in range(count):
-        values = sorted({row[index] for _, row in scores}, reverse=True)
-        backed = (x for x in values if 2 * sum(stake for stake, row in scores if row[index] >= x) >= spoken)
-        found.append(next(backed, 0))
-    return found
-
-
-def agreement_of(scores: Sequence[int], consensus: Sequence[int]) -> int:
-    """What part of the scores the consensus shares, in millionths."""
-    high = sum(map(max, scores, consensus))
-    return FULL if high == 0 else sum(map(min, scores, consensus)) * FULL // high
-
-
-@dataclass
-class RoundFacts:
-    """What the events say of one round. Stakes in wei, frozen at the block before its opening."""
-
-    validators: dict[str, int] = field(default_factory=dict)
-    model_stake: int = 0
-    global_stake: int = 0
-    deltas: list[tuple[str, tuple[int, ...]]] = field(default_factory=list)  # miner, datasets, in order
-    scores: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    heads: dict[str, bytes] = field(default_factory=dict)
-    consensus: tuple[int, ...] = ()
-    head: bytes | None = None  # None: void
-    attested: int = 0
 
 
 @dataclass
@@ -116,67 +90,54 @@ class Check:
 
 
 class Ledger:
-    """Takes all events in order. ``min_stake``: role -> wei below which a stake does not count."""
+    """Takes all events in order."""
 
-    def __init__(self, min_stake: Mapping[int, int]) -> None:
-        self.min_stake = min_stake
-        self.stakes: dict[tuple[int, int, str], int] = defaultdict(int)
-        self.history: list[tuple[int, dict[tuple[int, int, str], int], set[tuple[int, str]]]] = []
-        self.dropped: set[tuple[int, str]] = set()
+    def __init__(self) -> None:
+        self.stakes = Stakes()
+        self.policies: dict[int, dict[str, int]] = defaultdict(dict)
+        self.splits = dict(SPLITS)
+        self.archives: dict[int, str] = {}
         self.parents: dict[int, int] = {}
         self.owners: dict[int, str] = {}
-        self.rounds: dict[tuple[int, int], RoundFacts] = defaultdict(RoundFacts)
+        self.values: dict[int, int] = {}
+        self.rounds: dict[tuple[int, int], Round] = {}
+        self.judged: dict[int, Judged] = defaultdict(Judged)
         self.shares: dict[int, int] = defaultdict(int)
         self.carry: dict[int, int] = defaultdict(int)
-        self.settled = 0
+        self.paid_until: dict[int, int] = defaultdict(int)
+        self.supply = 0
+        self.credited: dict[tuple[int, int], int] = {}
+        self.given: dict[tuple[int, int], int] = {}
         self.checks: list[Check] = []
 
     def replay(self, events: Sequence[Event]) -> list[Check]:
         """All events, in any order; returns a check for each settlement and fee."""
         ordered = sorted(events, key=lambda e: (e.block, e.log_index))
         for index, event in enumerate(ordered):
+            self.stakes.take(event)
             handler = getattr(self, f"_on_{event.name}", None)
             if handler is not None:
                 handler(event, ordered, index)
+        for event, text in self.stakes.faults:
+            self._fault(event, text)
         return self.checks
 
-    # ---- stake
+    # ---- rules, models and data
 
-    def _remember(self, block: int) -> None:
-        """Keep the stakes as they were before ``block``, once a block."""
-        if not self.history or self.history[-1][0] != block:
-            self.history.append((block, dict(self.stakes), set(self.dropped)))
+    def _on_PolicySet(self, event: Event, *_: Any) -> None:
+        model, policy = event.args["id"], dict(event.args["policy"])
+        self.policies[model] = policy
+        self.stakes.minimum[model, 1] = policy["minMinerStake"]
+        self.stakes.minimum[model, VALIDATOR] = policy["minValidatorStake"]
 
-    def _before(self, block: int) -> tuple[dict[tuple[int, int, str], int], set[tuple[int, str]]]:
-        """Stakes at the end of the block before ``block``."""
-        for changed, stakes, dropped in self.history:
-            if changed >= block:
-                return stakes, dropped
-        return dict(self.stakes), set(self.dropped)
+    def _on_EmissionSet(self, event: Event, *_: Any) -> None:
+        self.policies[event.args["id"]]["emissionBps"] = event.args["bps"]
 
-    def _on_Staked(self, event: Event, *_: Any) -> None:
-        self._remember(event.block)
-        key = (event.args["modelId"], event.args["role"], event.args["account"])
-        self.stakes[key] += event.args["amount"]
+    def _on_SplitsSet(self, event: Event, *_: Any) -> None:
+        self.splits = dict(event.args["splits"])
 
-    def _on_Unstaking(self, event: Event, *_: Any) -> None:
-        self._remember(event.block)
-        self.stakes[event.args["modelId"], event.args["role"], event.args["account"]] -= event.args["amount"]
-
-    def _on_Slashed(self, event: Event, *_: Any) -> None:
-        self._remember(event.block)
-        key = (event.args["modelId"], event.args["role"], event.args["account"])
-        self.stakes[key] -= min(bps(self.stakes[key], SLASH_BPS), event.args["amount"])  # the rest was unbonding
-
-    def _on_Dropped(self, event: Event, *_: Any) -> None:
-        self._remember(event.block)
-        self.dropped.add((event.args["modelId"], event.args["account"]))
-
-    def _on_Rejoined(self, event: Event, *_: Any) -> None:
-        self._remember(event.block)
-        self.dropped.discard((event.args["modelId"], event.args["account"]))
-
-    # ---- models, data and rounds
+    def _on_ArchiveSet(self, event: Event, *_: Any) -> None:
+        self.archives[event.args["modelId"]] = event.args["account"]
 
     def _on_ModelRegistered(self, event: Event, *_: Any) -> None:
         self.parents[event.args["id"]] = event.args["parentId"]
@@ -184,131 +145,189 @@ class Ledger:
     def _on_DatasetRegistered(self, event: Event, *_: Any) -> None:
         self.owners[event.args["id"]] = event.args["owner"]
 
-    def _round(self, event: Event) -> RoundFacts:
-        return self.rounds[event.args["modelId"], event.args["round"]]
+    def _on_DatasetAccepted(self, event: Event, *_: Any) -> None:
+        self.values[event.args["id"]] = event.args["value"]
+
+    _on_DatasetValued = _on_DatasetAccepted
+
+    def _on_Transfer(self, event: Event, *_: Any) -> None:
+        sign = (event.args["from"] == NOBODY) - (event.args["to"] == NOBODY)
+        self.supply += sign * event.args["value"]
+
+    # ---- rounds
 
     def _on_RoundOpened(self, event: Event, *_: Any) -> None:
-        stakes, dropped = self._before(event.args["openBlock"])
-        counts = {
-            (model, who): stake
-            for (model, role, who), stake in stakes.items()
-            if role == VALIDATOR and stake >= self.min_stake[VALIDATOR] and stake > 0 and (model, who) not in dropped
-        }
-        facts = self._round(event)
-        facts.validators = {who: stake for (model, who), stake in counts.items() if model == event.args["modelId"]}
-        facts.model_stake, facts.global_stake = sum(facts.validators.values()), sum(counts.values())
-        if facts.model_stake != event.args["frozenStake"]:
-            self._fault(event, f"frozen stake {event.args['frozenStake']}, by the events {facts.model_stake}")
+        model, number, block = event.args["modelId"], event.args["round"], event.args["openBlock"]
+        seats = self.stakes.before(block)
+        mine = seats.get((model, VALIDATOR), {})
+        world = sum(stake for (_, role), found in seats.items() if role == VALIDATOR for _, stake in found.values())
+        miners = seats.get((model, 1), {})
+        facts = Round(block, dict(self.policies[model]), mine, world, len(miners))
+        self.rounds[model, number] = facts
+        if facts.stake != event.args["frozenStake"]:
+            self._fault(event, f"frozen stake {event.args['frozenStake']}, by the events {facts.stake}")
+        if facts.miners != event.args["minerCount"]:
+            self._fault(event, f"{event.args['minerCount']} miners, by the events {facts.miners}")
 
-    def _on_DeltaRevealed(self, event: Event, *_: Any) -> None:
-        facts = self._round(event)
-        if event.args["index"] != len(facts.deltas):
-            self._fault(event, f"delta {event.args['index']} revealed as number {len(facts.deltas)}")
-        facts.deltas.append((event.args["miner"], tuple(event.args["datasetIds"])))
+    def _round_event(self, event: Event, *_: Any) -> None:
+        key = (event.args["modelId"], event.args["round"])
+        if key in self.rounds:
+            for fault in self.rounds[key].take(event, self.values):
+                self._fault(event, fault)
 
-    def _on_ScoresRevealed(self, event: Event, *_: Any) -> None:
-        self._round(event).scores[event.args["validator"]] = tuple(event.args["scores"])
+    _on_DeltaCommitted = _on_DeltaRevealed = _on_ScoresCommitted = _on_ScoresRevealed = _round_event
+    _on_HeadCommitted = _on_HeadRevealed = _on_EvaluationSeedCaptured = _round_event
+
+    def _on_ConsensusPage(self, event: Event, *_: Any) -> None:
+        """A page comes once scores are closed, and moves bonds."""
+        facts, model = self.rounds[event.args["modelId"], event.args["round"]], event.args["modelId"]
+        if facts.consensus is None:
+            since = {who: m.since for (of, role, who), m in self.stakes.members.items() if (of, role) == (model, 1)}
+            self.judged[model].take(event.args["round"], facts, since)
+        ours = list(facts.consensus or ())
+        first, said = event.args["from"], list(event.args["consensus"])
+        if ours[first : first + len(said)] != said:
+            self._fault(event, f"consensus {said}, by the events {ours[first : first + len(said)]}")
 
     def _on_ConsensusReached(self, event: Event, *_: Any) -> None:
-        facts = self._round(event)
-        votes = [(facts.validators[who], row) for who, row in facts.scores.items()]
-        ours = consensus_of(votes, len(facts.deltas))
-        facts.consensus = tuple(ours)
-        total = sum(ours)
-        weights = [c * Q16 // total if total else 0 for c in ours]
-        if ours != list(event.args["consensus"]) or weights != list(event.args["weightsQ16"]):
-            self._fault(event, f"consensus {list(event.args['consensus'])}, by the events {ours}")
-
-    def _on_HeadRevealed(self, event: Event, *_: Any) -> None:
-        self._round(event).heads[event.args["validator"]] = bytes(event.args["head"])
+        ours = self.rounds[event.args["modelId"], event.args["round"]].consensus or []
+        if sum(ours) != event.args["total"] or len(ours) != event.args["submissions"]:
+            self._fault(event, f"a consensus of {event.args['total']} in all, by the events {sum(ours)}")
 
     def _on_RoundFinalized(self, event: Event, *_: Any) -> None:
-        facts = self._round(event)
-        facts.head = bytes(event.args["head"])
-        facts.attested = sum(facts.validators[who] for who, head in facts.heads.items() if head == facts.head)
-        accepted = sum(facts.consensus) > 0
-        if accepted and facts.attested != event.args["attestedStake"]:
-            self._fault(event, f"attested stake {event.args['attestedStake']}, by the events {facts.attested}")
-        if accepted and facts.attested * 3 < facts.model_stake * 2:
-            self._fault(event, "a head without two thirds of the frozen stake")
+        model = event.args["modelId"]
+        facts = self.rounds[model, event.args["round"]]
+        head, support = facts.leading()
+        wanted = (head, support) if facts.accepted else (None, 0)
+        if facts.accepted and (bytes(event.args["head"]), event.args["attestedStake"]) != wanted:
+            self._fault(event, f"head attested by {event.args['attestedStake']}, by the events {support}")
+        if facts.accepted and support * 10_000 < facts.stake * facts.policy["quorumBps"]:
+            self._fault(event, "a head without the quorum of the frozen stake")
+        self._begin(event, facts, is_void=False)
+
+    def _on_RoundVoided(self, event: Event, *_: Any) -> None:
+        facts = self.rounds[event.args["modelId"], event.args["round"]]
+        self._begin(event, facts, is_void=True)
 
     # ---- money
+
+    def _begin(self, event: Event, facts: Round, is_void: bool) -> None:
+        """What the round may pay is fixed with its end."""
+        model = event.args["modelId"]
+        reason = event.args["reason"] if is_void else 0
+        end = facts.end(reason)
+        blocks = max(0, end - max(facts.open_block, self.paid_until[model]))
+        self.paid_until[model] = max(end, self.paid_until[model])
+        part = self.policies[model]["emissionBps"]
+        emission = (PER_BLOCK >> (facts.open_block // HALVING)) * blocks * facts.stake * part
+        emission //= max(1, facts.world) * 10_000
+        if reason not in (1, 2):
+            self.judged[model].seat(event.args["round"], facts)
+        facts.emission = 0 if reason == 1 else emission
+        facts.carried_in, facts.is_void = self.carry[model], is_void
+        room = CAP - self.supply - sum(r.pot - r.minted for r in self.rounds.values() if r.pot)
+        facts.pot = 0 if is_void else min(facts.emission + min(facts.carried_in, facts.emission), room)
+        facts.splits, facts.archive = dict(self.splits), self.archives.get(model, NOBODY)
+        self.carry[model] += facts.emission - facts.pot
+
+    def _on_RewardCredited(self, event: Event, *_: Any) -> None:
+        """A validator is paid by the backing that it has then."""
+        facts = self.rounds.get((event.args["modelId"], event.args["round"]))
+        if facts is not None:
+            facts.minted += event.args["amount"]
+            if event.args["kind"] in (KIND_VALIDATOR, KIND_DELEGATION):
+                model = event.args["modelId"]
+                who = pools_of(model, list(facts.stakes)).get(event.args["account"], event.args["account"])
+                member = self.stakes.members[model, VALIDATOR, who]
+                facts.backing.setdefault(who, (member.own, member.delegated, member.rate(event.block)))
 
     def _on_EmissionSettled(self, event: Event, ordered: Sequence[Event], index: int) -> None:
         model, number = event.args["modelId"], event.args["round"]
         facts = self.rounds[model, number]
-        emission = (FIRST_EMISSION >> (self.settled // HALVING)) * facts.model_stake // max(facts.global_stake, 1)
-        self.settled += 1
-        wanted = self._settlement(model, number, facts, emission + self.carry[model])
-        self.carry[model] = wanted.carried
-        said = collect(event, ordered, model, number)
+        wanted = self._settlement(model, number, facts)
+        self.carry[model] += facts.pot - wanted.minted
+        wanted.carried = self.carry[model]
+        pots = (facts.emission, facts.carried_in)
+        said = collect(ordered[: index + 1], model, number, list(facts.stakes))
         said.minted, said.carried = event.args["minted"], event.args["carriedOut"]
         faults = differences(wanted, said)
-        if emission != event.args["emission"]:
-            faults = (f"emission {event.args['emission']}, should be {emission}", *faults)
+        if pots != (event.args["emission"], event.args["carriedIn"]):
+            faults = (f"emission and carry {event.args['emission']}, {event.args['carriedIn']}, by us {pots}", *faults)
+        facts.pot = 0
         self.shares[model] += sum(wanted.shares.values())
+        self.credited[model, number] = sum(wanted.payments.values())
+        self.given[model, number] = sum(wanted.shares.values())
         self.checks.append(Check("round", model, number, said.minted, faults))
 
-    def _settlement(self, model: int, number: int, facts: RoundFacts, pot: int) -> Expected:
-        wanted = Expected()
-        if facts.head is None:
-            wanted.carried = pot
+    def _settlement(self, model: int, number: int, facts: Round) -> Expected:
+        wanted, part = Expected(), facts.splits
+        if facts.is_void:
             return wanted
-        accepted = sum(facts.consensus) > 0
-        weights = [
-            (who, stake * agreement_of(facts.scores[who], facts.consensus))
-            for who, stake in facts.validators.items()
-            if who in facts.scores and (not accepted or facts.heads.get(who) == facts.head)
-        ]
-        self._pay(wanted, KIND_VALIDATOR, bps(pot, EMISSION["validators"]), weights)
-        miners = [(who, c) for (who, _), c in zip(facts.deltas, facts.consensus, strict=True)]
-        data = self._data_weights(facts)
-        if accepted:
-            self._pay(wanted, KIND_MINER, bps(pot, EMISSION["miners"]), miners)
-            self._pay(wanted, KIND_DATA, bps(pot, EMISSION["data"]), data)
+        judges = self.judged[model].weights(number, facts)
+        self._pay_validators(wanted, facts, bps(facts.pot, part["emissionValidators"]), judges)
+        if facts.accepted:
+            miners = [(delta.miner, c) for delta, c in zip(facts.deltas, facts.consensus or (), strict=True)]
+            data = self._data_weights(facts)
             shares = FIRST_SHARES * HORIZON // (HORIZON + number)
-            for who, amount in (
-                *divide(bps(shares, SHARES_TO_MINERS), miners),
-                *divide(bps(shares, SHARES_TO_DATA), data),
+            for people, kind, money, share in (
+                (miners, KIND_MINER, "emissionMiners", "sharesMiners"),
+                (data, KIND_DATA, "emissionData", "sharesData"),
             ):
-                wanted.shares[who] += amount
-        else:
-            wanted.carried = bps(pot, EMISSION["miners"] + EMISSION["data"])
-        wanted.minted = pot - wanted.carried
-        self._pay_parents(wanted, model, bps(pot, EMISSION["parent"]))
-        wanted.treasury = wanted.minted - sum(wanted.payments.values()) - sum(wanted.dividends.values())
+                for who, amount in divide(bps(facts.pot, part[money]), people):
+                    wanted.payments[kind, who] += amount
+                for who, amount in divide(bps(shares, part[share]), people):
+                    wanted.shares[who] += amount
+        archive, parents = bps(facts.pot, part["emissionArchive"]), bps(facts.pot, part["emissionParent"])
+        if facts.archive != NOBODY:
+            wanted.payments[KIND_ARCHIVE, facts.archive] += archive
+        self._pay_parents(wanted, model, parents, part["parentOn"])
+        wanted.treasury = bps(facts.pot, part["emissionTreasury"]) + parents - sum(wanted.dividends.values())
+        wanted.treasury += archive if facts.archive == NOBODY else 0
+        wanted.minted = sum(wanted.payments.values()) + sum(wanted.dividends.values()) + wanted.treasury
         return wanted
 
-    def _data_weights(self, facts: RoundFacts) -> list[tuple[str, int]]:
-        """By dataset, in the order in which they are first met; two of one owner stay two (each is rounded down)."""
-        weights: dict[int, int] = {}
-        for (_, used), consensus in zip(facts.deltas, facts.consensus, strict=False):
-            for dataset in used if consensus else ():
-                weights[dataset] = weights.get(dataset, 0) + consensus * DATA_UNIT // len(used)
-        return [(self.owners[dataset], weight) for dataset, weight in weights.items()]
+    def _pay_validators(self, wanted: Expected, facts: Round, amount: int, judges: list[tuple[str, int]]) -> None:
+        for who, reward in divide(amount, judges):
+            own, delegated, rate = facts.backing.get(who, (1, 0, 0))
+            others = reward * delegated * (10_000 - rate) // ((own + delegated) * 10_000) if delegated else 0
+            wanted.payments[KIND_VALIDATOR, who] += reward - others
+            wanted.payments[KIND_DELEGATION, who] += others
 
-    def _pay(self, wanted: Expected, kind: int, amount: int, weights: Sequence[tuple[str, int]]) -> None:
-        for who, share in divide(amount, weights):
-            wanted.payments[kind, who] += share
+    def _data_weights(self, facts: Round) -> list[tuple[str, int]]:
+        """An entry for each dataset of each delta: consensus times value, over the datasets that it names."""
+        return [
+            (self.owners[dataset], consensus * value // len(delta.datasets))
+            for delta, consensus in zip(facts.deltas, facts.consensus or (), strict=False)
+            for dataset, value in (delta.datasets.items() if consensus else ())
+        ]
 
-    def _pay_parents(self, wanted: Expected, model: int, amount: int) -> None:
+    def _pay_parents(self, wanted: Expected, model: int, amount: int, parent_on: int) -> None:
         parent = self.parents.get(model, 0)
         while parent and amount:
             above = self.parents.get(parent, 0)
-            on = bps(amount, PARENT_ON) if above else 0
+            on = bps(amount, parent_on) if above else 0
             if self.shares[parent]:
                 wanted.dividends[parent] += amount - on
             parent, amount = above, on
 
+    def _on_RewardsVoided(self, event: Event, *_: Any) -> None:
+        key = (event.args["modelId"], event.args["round"])
+        told = (event.args["amount"], event.args["shares"])
+        ours = (self.credited.get(key, 0), self.given.get(key, 0))
+        if told != ours:
+            self._fault(event, f"took back {told}, by the events {ours}")
+        self.carry[key[0]] += ours[0]
+        self.shares[key[0]] -= ours[1]
+
     def _on_FeeDistributed(self, event: Event, ordered: Sequence[Event], index: int) -> None:
         model, amount = event.args["modelId"], event.args["amount"]
         wanted = Expected()
-        wanted.payments[KIND_SERVER, event.args["server"]] = bps(amount, FEE["server"])
+        wanted.payments[KIND_SERVER, event.args["server"]] = bps(amount, self.splits["feeServer"])
         if self.shares[model]:
-            wanted.dividends[model] += bps(amount, FEE["model"])
-        self._pay_parents(wanted, model, bps(amount, FEE["parent"]))
+            wanted.dividends[model] += bps(amount, self.splits["feeModel"])
+        self._pay_parents(wanted, model, bps(amount, self.splits["feeParent"]), self.splits["parentOn"])
         wanted.treasury = amount - sum(wanted.payments.values()) - sum(wanted.dividends.values())
-        said = collect(event, ordered, model, 0)
+        said = collect([e for e in ordered if e.tx == event.tx], model, 0, ())
         faults = differences(wanted, said)
         redeemed = [e.args["amount"] for e in ordered if e.tx == event.tx and e.name == "VoucherRedeemed"]
         if amount not in redeemed:
@@ -316,25 +335,33 @@ class Ledger:
         self.checks.append(Check("fee", model, 0, amount, faults))
 
     def _fault(self, event: Event, text: str) -> None:
-        self.checks.append(Check(event.name, event.args["modelId"], event.args["round"], 0, (text,)))
+        model, number = event.args.get("modelId", 0), event.args.get("round", 0)
+        self.checks.append(Check(event.name, model, number, 0, (text,)))
 
 
-def collect(event: Event, ordered: Sequence[Event], model: int, number: int) -> Expected:
-    """What the transaction of ``event`` said that it paid."""
-    said = Expected()
-    for other in ordered:
-        if other.tx != event.tx or other.args.get("round") != number:
+def collect(events: Sequence[Event], model: int, number: int, validators: Sequence[str]) -> Expected:
+    """What the events of a round (0: of a fee's transaction) said that it paid; pools by their validators' names."""
+    said, pools = Expected(), pools_of(model, validators)
+    for event in events:
+        args = event.args
+        if args.get("round") != number:
             continue
-        args = other.args
-        if other.name == "RewardCredited" and args["modelId"] == model:
-            said.payments[args["kind"], args["account"]] += args["amount"]
-        elif other.name == "SharesMinted" and args["modelId"] == model:
+        if event.name == "RewardCredited" and args["modelId"] == model:
+            said.payments[args["kind"], pools.get(args["account"], args["account"])] += args["amount"]
+        elif event.name == "SharesMinted" and args["modelId"] == model:
             said.shares[args["account"]] += args["shares"]
-        elif other.name == "DividendsAdded" and args["fromModelId"] == model:
+        elif event.name == "DividendsAdded" and args["fromModelId"] == model:
             said.dividends[args["modelId"]] += args["amount"]
-        elif other.name == "TreasuryPaid" and args["modelId"] == model:
+        elif event.name == "TreasuryPaid" and args["modelId"] == model:
             said.treasury += args["amount"]
     return said
+
+
+def pools_of(model: int, validators: Sequence[str]) -> dict[str, str]:
+    """The accounts of validators' delegators, to their validators."""
+    from client.commitments import pool_account
+
+    return {pool_account(model, who): who for who in validators if len(who) == len(NOBODY)}
 
 
 def differences(wanted: Expected, said: Expected) -> tuple[str, ...]:

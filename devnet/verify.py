@@ -18,7 +18,6 @@ from typing import Any
 from client.errors import StrataError
 from client.settings import CONTRACTS, Network, find_network
 from client.types import ChainLike, Event
-from contracts.enums import Role
 from devnet.recompute import Check, Ledger
 
 NOBODY = "0x" + "00" * 20
@@ -84,8 +83,7 @@ def verify(chain: ChainLike) -> Verdict:
     """Check a network as it stands at the newest block."""
     block = chain.block_number()
     events = [event for name in CONTRACTS for event in chain.events(name, to_block=block)]
-    ledger = Ledger({int(role): chain.min_stake(role) for role in (Role.MINER, Role.VALIDATOR)})
-    checks = ledger.replay(events)
+    checks = Ledger().replay(events)
     balances = moved(events)
     counts = count(chain, block, balances, events)
     return Verdict(block, tuple(checks), tuple(counts), sum(1 for amount in balances.values() if amount))
@@ -106,7 +104,9 @@ def count(chain: ChainLike, block: int, balances: dict[str, int], events: Sequen
     """The supply, every holder's balance, and the three escrows."""
     held = {who: chain.token_balance(who, block=block) for who in balances if who != NOBODY}
     wrong = sum(1 for who, amount in held.items() if amount != balances[who])
-    staking, rewards, channels = (chain.contract_address(n) for n in ("Staking", "Rewards", "InferenceChannels"))
+    staking, rewards, channels, data = (
+        chain.contract_address(name) for name in ("Staking", "Rewards", "InferenceChannels", "DataRegistry")
+    )
     return [
         Count(
             "the total supply against the sum of all balances and escrows",
@@ -114,22 +114,47 @@ def count(chain: ChainLike, block: int, balances: dict[str, int], events: Sequen
             chain.total_supply(block),
         ),
         Count("balances that differ from the token's transfers", wrong, 0),
-        Count("stake held against stake placed, less withdrawn and slashed", held.get(staking, 0), staked(events)),
+        Count("stake held against stake placed and earned, less taken", held.get(staking, 0), staked(events)),
         Count("rewards held against rewards owed", held.get(rewards, 0), owed(events)),
         Count("deposits held against channels' remainders", held.get(channels, 0), deposited(events)),
+        Count("deposits held against datasets that have one", held.get(data, 0), pledged(events)),
     ]
 
 
 def staked(events: Sequence[Event]) -> int:
-    """What Staking holds for others (unbonding stake included)."""
-    signs = {"Staked": 1, "Withdrawn": -1, "Slashed": -1}
-    return sum(signs[e.name] * e.args["amount"] for e in events if e.name in signs)
+    """What Staking holds for others: own, delegated and unbonding stake, and rewards of pools.
+
+    A delegator's reward stays there, as a credit, where it was taken with a change of the delegation.
+    """
+    signs = {"Staked": 1, "Delegated": 1, "PoolClaimed": 1, "Withdrawn": -1, "Slashed": -1}
+    changed = {(e.tx, e.args["holder"]) for e in events if e.name in ("Delegated", "Undelegated")}
+    paid = [e for e in events if e.name == "DelegationClaimed" and (e.tx, e.args["holder"]) not in changed]
+    return _summed(events, signs) - sum(int(e.args["amount"]) for e in paid)
 
 
 def owed(events: Sequence[Event]) -> int:
-    """What Rewards holds for others."""
-    signs = {"RewardCredited": 1, "DividendsAdded": 1, "Claimed": -1}
-    return sum(signs[e.name] * e.args["amount"] for e in events if e.name in signs)
+    """What Rewards holds for others; a round that is taken back is burned, its shares' dividends go to the treasury."""
+    signs = {"RewardCredited": 1, "DividendsAdded": 1, "Claimed": -1, "PoolClaimed": -1, "RewardsVoided": -1}
+    voids = {(e.tx, e.args["modelId"], e.args["round"]) for e in events if e.name == "RewardsVoided"}
+    paid = [e for e in events if e.name == "TreasuryPaid" and (e.tx, e.args["modelId"], e.args["round"]) in voids]
+    return _summed(events, signs) - sum(int(e.args["amount"]) for e in paid)
+
+
+def _summed(events: Sequence[Event], signs: dict[str, int]) -> int:
+    return sum(signs[e.name] * int(e.args["amount"]) for e in events if e.name in signs)
+
+
+def pledged(events: Sequence[Event]) -> int:
+    """What DataRegistry holds for datasets' owners."""
+    deposit, held = 0, dict[int, int]()
+    for event in sorted(events, key=lambda e: (e.block, e.log_index)):
+        if event.name == "DepositSet":
+            deposit = event.args["amount"]
+        elif event.name == "DatasetRegistered":
+            held[event.args["id"]] = deposit
+        elif event.name in ("DepositReturned", "DatasetRejected"):
+            held[event.args["id"]] = 0
+    return sum(held.values())
 
 
 def deposited(events: Sequence[Event]) -> int:
