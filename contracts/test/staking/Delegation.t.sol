@@ -48,6 +48,17 @@ contract DelegationTest is StakingWorld {
         staking.delegate(MODEL, alice, 1 ether);
     }
 
+    function test_minimumOfZero_withoutOwnStakeNothingCounts() external {
+        models.setMinimum(MODEL, VALIDATOR, 0);
+        delegateAs(bob, alice, 1 ether);
+        unstakeAs(alice, VALIDATOR, MIN_VALIDATOR);
+        assertEq(effective(alice, VALIDATOR), 0);
+        fund(bob, 1 ether);
+        vm.prank(bob);
+        expectError(abi.encodeWithSelector(IStaking.NotEligible.selector, alice));
+        staking.delegate(MODEL, alice, 1 ether);
+    }
+
     function test_undelegate_zeroOrMoreThanHeld_refused() external {
         delegateAs(bob, alice, 1 ether);
         vm.prank(bob);

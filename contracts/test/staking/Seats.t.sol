@@ -83,6 +83,16 @@ contract SeatsTest is StakingWorld {
         assertEq(staking.globalValidatorStake(), staking.totalStake(MODEL, VALIDATOR));
     }
 
+    function test_stake_lowestByOwnHasDelegators_anotherGivesWay() external {
+        _fill(VALIDATOR, SEATS, MIN_VALIDATOR + 1 ether);
+        address backed = account("member", 9);
+        unstakeAs(backed, VALIDATOR, 1 ether);
+        delegateAs(bob, backed, 2 ether);
+        stakeAs(alice, VALIDATOR, MIN_VALIDATOR + 2 ether);
+        assertEq(effective(backed, VALIDATOR), MIN_VALIDATOR + 2 ether);
+        assertEq(effective(account("member", SEATS - 1), VALIDATOR), 0);
+    }
+
     function test_unseated_topUpReseatUnstakeSlash_eachAsItShould() external {
         address loser = _unseatOne();
         vm.prank(loser);

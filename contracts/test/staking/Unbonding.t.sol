@@ -49,6 +49,20 @@ contract UnbondingTest is StakingWorld {
         assertEq(staking.pendingOf(bob), MIN_MINER);
     }
 
+    function test_slash_sameBucketOfAnotherModel_untouched() external {
+        stakeAs(alice, MINER, MIN_MINER);
+        fund(alice, MIN_MINER);
+        vm.prank(alice);
+        staking.stake(OTHER_MODEL, MINER, MIN_MINER);
+        unstakeAs(alice, MINER, MIN_MINER);
+        vm.prank(alice);
+        staking.unstake(OTHER_MODEL, MINER, MIN_MINER);
+        staking.slash(MODEL, MINER, alice, 5_000);
+        assertEq(staking.pendingOf(alice), MIN_MINER / 2 + MIN_MINER);
+        passUnbonding();
+        assertEq(withdrawAs(alice), MIN_MINER / 2 + MIN_MINER);
+    }
+
     function test_unstake_afterASlashOfTheSameBucket_paysInFull() external {
         stakeAs(alice, MINER, 3 * MIN_MINER);
         unstakeAs(alice, MINER, MIN_MINER);
