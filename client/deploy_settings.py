@@ -39,7 +39,7 @@ class DeploySettings:
         """For a chain of one's own: short delays, no deposit, and every office the deployer's."""
         short = cls(
             name="devnet",
-            governance_delay_seconds=10,
+            governance_delay_seconds=1,
             unbonding_blocks=2_000,
             vesting_blocks=5,
             close_delay_blocks=20,
