@@ -14,12 +14,12 @@ from devnet.network import (
     finish_bootstrap,
     finish_daemons,
     finish_models,
-    place_stakes,
     start_bootstrap,
     start_ground,
     start_nodes,
     start_team_member,
 )
+from devnet.staking import list_models, place_stakes
 from devnet.submissions import submit_texts
 from devnet.waiting import together, wait_until
 
@@ -45,8 +45,9 @@ def start_models(net: Devnet) -> None:
 
 
 def start_work(net: Devnet) -> None:
-    """The stakes and, side by side with them, the contributors' texts; then all workers at work."""
-    together([partial(place_stakes, net), partial(submit_texts, net)], WORK_SECONDS, "the stakes and the texts")
+    """The stakes and, side by side with them, the contributors' texts and the listing; then all workers at work."""
+    works = [partial(place_stakes, net), partial(submit_texts, net), partial(list_models, net)]
+    together(works, WORK_SECONDS, "the stakes, the texts and the listing")
     with net.times.part("nodes"):
         wait_started(net, (*WORKERS, TEAM_MEMBER))
     net.say(f"{len(WORKERS) + 1} nodes work: 3 miners ({TEAM_LEADER} is a team of two peers) and 4 validators")

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING
 from client.errors import WalletExists
 from client.settings import Network
 from client.wallet import Wallets
-from contracts.enums import Role
 from devnet.build import BuiltModel, read_models
 from devnet.chain import LocalChain, start_chain
 from devnet.layout import (
+    ALICE,
+    BOB,
     BOOTSTRAP,
     CAROL,
     HOST,
@@ -63,6 +64,8 @@ VALIDATORS_STAKE = 100_000 * TOKEN
 """Of all validators of a model together."""
 POCKET = 1_000 * TOKEN
 """Tokens that a person gets to spend."""
+DEPOSIT = 1 * TOKEN
+"""What a dataset's owner leaves until validators accept it."""
 BUILDER, TEXTS = "models", "texts"
 HELPERS = (BUILDER, TEXTS)
 """Processes that end when their work is done."""
@@ -266,14 +269,14 @@ def make_wallets(net: Devnet) -> None:
 
 
 def deploy_contracts(net: Devnet) -> None:
-    """The seven contracts, and tokens for those who stake or pay."""
+    """The contracts, and tokens for those who stake or pay."""
     from client.deploy import DeploySettings, deploy
 
     assert net.local is not None, "the chain is started first"
     passphrase = net.home.passphrase.read_text().strip()
     account = net.wallets.open(TREASURY, passphrase)
     with net.times.part("contracts"):
-        deployed = deploy(net.local.rpc, account, DeploySettings.local())
+        deployed = deploy(net.local.rpc, account, DeploySettings.local(dataset_deposit=DEPOSIT))
     plan = net.node_plan()
     net.network = Network(
         name=f"devnet-{net.run.path.name}",
@@ -289,7 +292,7 @@ def deploy_contracts(net: Devnet) -> None:
     treasury = net.chain()
     share = dict.fromkeys(MINERS, MINER_STAKE * 2)
     share |= {name: VALIDATORS_STAKE * part // 100 * 2 for name, part in zip(VALIDATORS, STAKE_SHARES, strict=True)}
-    share |= {CAROL: POCKET}
+    share |= dict.fromkeys((ALICE, BOB, CAROL), POCKET)
     with net.times.part("tokens"):
         works = [partial(treasury.transfer, net.address(name), amount) for name, amount in share.items()]
         together(works, START_SECONDS, "the tokens' transfers")
@@ -347,38 +350,18 @@ def finish_models(net: Devnet) -> None:
     with net.times.part("models"):
         wait_until(out.exists, BUILD_SECONDS, f"the models (log: {log})", look)
         net.models = read_models(out)
-        chain = net.chain()
 
         def register(model: BuiltModel) -> None:
             parent = net.ids[model.parent] if model.parent else 0
             args = (parent, model.level, model.name, model.field, model.genesis, model.policy)
-            net.ids[model.name] = chain.register_model(*args).id
+            owner = net.chain() if parent else net.chain(ALICE)  # who brings the root's text: nobody votes on it
+            net.ids[model.name] = owner.register_model(*args).id
 
         for level in sorted({model.level for model in net.models}):
             works = [partial(register, model) for model in net.models if model.level == level]
             together(works, START_SECONDS, "the models' registration")
     names = ", ".join(f"{m.name} ({m.level.name.lower()})" for m in net.models)
     net.say(f"registered {names}")
-
-
-def place_stakes(net: Devnet) -> None:
-    """Equal stakes for miners, 30/26/24/20 for validators, on each model that has rounds."""
-    models = [net.ids[name] for name in net.node_plan().models]
-
-    def place(wallet: str, role: Role, amount: int) -> None:
-        chain = net.chain(wallet)
-        chain.approve(chain.contract_address("Staking"), amount * len(models))
-        for model in models:
-            chain.stake(model, role, amount)
-
-    works = [partial(place, name, Role.MINER, MINER_STAKE) for name in MINERS]
-    for name, part in zip(VALIDATORS, STAKE_SHARES, strict=True):
-        amount = VALIDATORS_STAKE * part // 100
-        works.append(partial(place, name, Role.VALIDATOR, amount))
-    with net.times.part("stakes"):
-        together(works, START_SECONDS, "the stakes")
-    shares = "/".join(map(str, STAKE_SHARES))
-    net.say(f"{len(MINERS)} miners staked equally, {len(VALIDATORS)} validators {shares} per cent")
 
 
 def start_nodes(net: Devnet, names: Sequence[str] = NODES) -> None:

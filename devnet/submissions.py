@@ -28,6 +28,7 @@ def submit_texts(net: Devnet) -> None:
         works = [partial(submit_all, person) for person in people]
         together(works, SUBMIT_SECONDS, "the contributors' submissions")
         wait_accepted(net, len(found))
+        together([partial(reclaim, net, person) for person in people], SUBMIT_SECONDS, "the datasets' deposits")
 
 
 def submit(net: Devnet, job: TextJob) -> None:
@@ -36,6 +37,16 @@ def submit(net: Devnet, job: TextJob) -> None:
     result = net.must(*arguments, "--name", f"{job.model} by {job.contributor}", "--yes", wallet=job.contributor)
     line = next((line for line in result.output.splitlines() if "registered" in line), "registered")
     net.say(f"{job.contributor}: {line.strip()}")
+
+
+def reclaim(net: Devnet, person: str) -> None:
+    """A contributor takes the deposits of its accepted datasets back."""
+    chain, owner = net.chain(person), net.address(person)
+    mine = [info for info in chain.datasets() if info.owner == owner and info.deposit]
+    for info in mine:
+        chain.reclaim_deposit(info.id)
+    if mine:
+        net.say(f"{person} has its {len(mine)} deposits again")
 
 
 def wait_accepted(net: Devnet, count: int) -> None:
