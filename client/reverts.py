@@ -88,9 +88,9 @@ SENTENCES = {
         "The guardian has paused openings: no round opens before that block. Live rounds go on; see `strata gov`."
     ),
     "NotFinal": "The round has not ended with a head, or is not settled yet.",
-    "TooLate": "The round's rewards have vested (or were taken back) already.",
+    "TooLate": "The round is too long ago: its rewards have vested or were taken back, or its stake may have left.",
     "AlreadyChallenged": "This validator has objected to that round already.",
-    "AlreadyProven": "That validator's conflict in that round was proven before.",
+    "AlreadyProven": "A conflict of that validator was proven before, less than the unbonding time ago.",
     "NoConflict": "Both statements name the same head; that is no conflict.",
     "BadSignature": "The validator did not sign that head for that round.",
     "BadPause": "A pause lasts 1 to 50,400 blocks.",

@@ -182,7 +182,8 @@ interface IRounds {
     error PauseTooSoon(uint64 from);
     /// @notice The round did not end FINAL, or is not settled yet.
     error NotFinal(uint64 round);
-    /// @notice The round's rewards have vested, at block `unlockBlock`, or were voided before.
+    /// @notice The round's rewards have vested, at block `unlockBlock`, or were voided before; for a conflict, whoever had stake in the
+    /// round may have left since that block.
     error TooLate(uint64 unlockBlock);
     /// @notice The caller objected before.
     error AlreadyChallenged();
@@ -190,7 +191,7 @@ interface IRounds {
     error NoConflict();
     /// @notice The validator did not sign this head.
     error BadSignature(bytes32 head);
-    /// @notice This validator's conflict in this round was proven before.
+    /// @notice A conflict of this validator was proven before, less than the unbonding time ago.
     error AlreadyProven();
 
     /// @notice Moves a round on. Opens it where it is the model's next and the last is settled; records what is due (seeds, seats,
@@ -231,8 +232,9 @@ interface IRounds {
     /// round's frozen stake its rewards are voided.
     function challenge(uint256 modelId, uint64 round) external;
 
-    /// @notice Slashes a validator that signed two different heads of a round that it sat in, once a round. The signatures are
-    /// EIP-712 (domain "StrataRounds", "1") over `HeadStatement(uint256 model,uint64 round,bytes32 head)`. The caller gets nothing.
+    /// @notice Slashes a validator that signed two different heads of a round that it sat in and that opened less than the unbonding
+    /// time ago; in a model once in the unbonding time, whatever the round. The signatures are EIP-712 (domain "StrataRounds",
+    /// "1") over `HeadStatement(uint256 model,uint64 round,bytes32 head)`. The caller gets nothing.
     function proveConflict(
         uint256 modelId,
         uint64 round,

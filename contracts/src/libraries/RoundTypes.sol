@@ -44,7 +44,6 @@ struct Ballot {
     uint8 slot;
     bool revealed;
     bool challenged;
-    bool conflicted;
     uint32 top;
     uint40 low;
     uint40 high;
@@ -100,7 +99,8 @@ struct Round {
     mapping(uint256 group => uint256) verdicts;
 }
 
-/// @dev Everything that is recorded of rounds. `slotsUsed` is the length of the slots at the last round that had seats.
+/// @dev Everything that is recorded of rounds. `slotsUsed` is the length of the slots at the last round that had seats, `conflicts` the
+/// block in which a validator was last slashed for conflicting statements.
 struct Book {
     mapping(uint256 modelId => uint64) current;
     mapping(uint256 modelId => mapping(address validator => uint32)) missed;
@@ -108,6 +108,7 @@ struct Book {
     mapping(uint256 modelId => mapping(uint256 slot => Occupant)) occupants;
     mapping(uint256 modelId => uint256) slotsUsed;
     mapping(uint256 modelId => mapping(address miner => Bond)) bonds;
+    mapping(uint256 modelId => mapping(address validator => uint64)) conflicts;
 }
 
 /// @dev The contracts that rounds work with, and how many blocks back hashes can be read.

@@ -43,16 +43,21 @@ library Disputes {
     }
 
     /// @notice Slashes a validator of the round for two statements that it signed.
+    /// @dev Its delegators pay, too, and it can sign for any round at any time. So old rounds don't count, and the next slash waits
+    /// until whoever leaves after this one is out: however many statements it signs, a delegator that leaves is slashed for two at most.
     function proveConflict(Book storage b, Peers memory peers, uint256 modelId, uint64 round, Proof memory proof)
         external
     {
-        Ballot storage ballot = b.rounds[modelId][round].ballots[proof.validator];
-        if (ballot.slot == 0) revert IRounds.NotEnrolled(proof.validator);
-        if (ballot.conflicted) revert IRounds.AlreadyProven();
+        Round storage r = b.rounds[modelId][round];
+        if (r.ballots[proof.validator].slot == 0) revert IRounds.NotEnrolled(proof.validator);
+        uint64 unbonding = peers.staking.unbondingBlocks();
+        uint64 last = b.conflicts[modelId][proof.validator];
+        if (last != 0 && block.number < last + unbonding) revert IRounds.AlreadyProven();
+        if (block.number >= r.openBlock + unbonding) revert IRounds.TooLate(r.openBlock + unbonding);
         if (proof.headA == proof.headB) revert IRounds.NoConflict();
         _check(proof.validator, proof.headA, proof.hashA, proof.sigA);
         _check(proof.validator, proof.headB, proof.hashB, proof.sigB);
-        ballot.conflicted = true;
+        b.conflicts[modelId][proof.validator] = uint64(block.number);
         emit IRounds.ConflictProven(modelId, round, proof.validator, proof.headA, proof.headB);
         peers.staking.slash(modelId, VALIDATOR, proof.validator, CONFLICT_BPS);
     }

@@ -79,7 +79,7 @@ abstract contract RoundActions is People {
         bytes memory sigB = _sign(key, rounds.headStatementHash(id, round, b));
         try rounds.proveConflict(id, round, one, a, sigA, b, sigB) {}
         catch (bytes memory reason) {
-            _foresee(reason, IRounds.NotEnrolled.selector, IRounds.AlreadyProven.selector);
+            _foresee(reason, IRounds.NotEnrolled.selector, IRounds.AlreadyProven.selector, IRounds.TooLate.selector);
         }
     }
 

@@ -99,6 +99,38 @@ contract DisputesTest is RoundsWorld {
         assertEq(staking.slashCount(), 1);
     }
 
+    function test_proveConflict_whenItSignedForManyRounds_thenSlashedOnceInTheUnbondingTime() public {
+        uint64 time = staking.unbondingBlocks();
+        _seated(_signer);
+        _nextSeated();
+        prove(1);
+        uint256 proven = vm.getBlockNumber();
+        vm.expectRevert(IRounds.AlreadyProven.selector);
+        this.prove(2);
+        rollTo(proven + time - 100);
+        _nextSeated();
+        rollTo(proven + time - 1);
+        vm.expectRevert(IRounds.AlreadyProven.selector);
+        this.prove(3);
+        rollTo(proven + time);
+        prove(3);
+        assertEq(staking.slashCount(), 2);
+    }
+
+    function test_proveConflict_whenWhoHadStakeMayHaveLeft_thenRefused() public {
+        uint64 time = staking.unbondingBlocks();
+        _seated(_signer);
+        _nextSeated();
+        uint64 late = rounds.roundView(MODEL, 1).openBlock + time;
+        rollTo(late);
+        vm.expectRevert(abi.encodeWithSelector(IRounds.TooLate.selector, late));
+        this.prove(1);
+        late = rounds.roundView(MODEL, 2).openBlock + time;
+        rollTo(late - 1);
+        prove(2);
+        assertEq(staking.slashCount(), 1);
+    }
+
     function test_proveConflict_whenAWalletSigned_thenItsWordCounts() public {
         WalletMock wallet = new WalletMock();
         _seated(address(wallet));
@@ -177,6 +209,20 @@ contract DisputesTest is RoundsWorld {
         staking.setSlot(3, who, 100);
         submit(1);
         tick();
+    }
+
+    /// @dev Ends the present round, and brings the next one to where its validators are seated.
+    function _nextSeated() private {
+        reach(FINAL);
+        settle();
+        submit(1);
+        tick();
+    }
+
+    function prove(uint64 number) public {
+        bytes memory sigA = _signHash(rounds.headStatementHash(MODEL, number, A));
+        bytes memory sigB = _signHash(rounds.headStatementHash(MODEL, number, B));
+        rounds.proveConflict(MODEL, number, _signer, A, sigA, B, sigB);
     }
 
     function _sign(bytes32 head) private view returns (bytes memory) {

@@ -12,6 +12,7 @@ contract StakingMock {
         uint16 bps;
     }
 
+    uint64 public constant unbondingBlocks = 1_000;
     address[] public slots;
     mapping(address validator => uint96) public validatorStake;
     mapping(address miner => uint256) public minerStake;
