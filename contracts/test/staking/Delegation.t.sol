@@ -77,6 +77,8 @@ contract DelegationTest is StakingWorld {
         vm.prank(bob);
         staking.undelegate(MODEL, alice, 3 ether);
         assertEq(effective(alice, VALIDATOR), MIN_VALIDATOR + 1 ether);
+        (uint256 shares,) = staking.delegationOf(MODEL, alice, bob);
+        assertEq(shares, 1 ether);
         vm.roll(release);
         assertEq(withdrawAs(bob), 3 ether);
     }
@@ -204,6 +206,10 @@ contract DelegationTest is StakingWorld {
         vm.prank(alice);
         staking.setCommission(MODEL, 500);
         assertEq(staking.commissionOf(MODEL, alice), 500);
+        vm.expectEmit(address(staking));
+        emit IStaking.CommissionSet(alice, MODEL, 500, uint64(block.number));
+        vm.prank(alice);
+        staking.setCommission(MODEL, 500);
 
         vm.expectEmit(address(staking));
         emit IStaking.CommissionSet(alice, MODEL, 5_000, uint64(block.number) + UNBONDING);

@@ -32,12 +32,14 @@ contract SeatsTest is StakingWorld {
         _checkSeats(full - 1, new address[](0), 0);
         (address[] memory without,) = staking.frozen(MODEL, VALIDATOR, hole);
         assertEq(without, _list(alice, carol));
+        (without,) = staking.frozen(MODEL, VALIDATOR, full);
+        assertEq(without, _list(alice, bob, carol), "by seat, not by address");
         assertEq(staking.members(MODEL, VALIDATOR), _list(alice, dave));
     }
 
     function test_frozenMiners_whoLeftLater_ascendingWithStake() external {
-        stakeAs(bob, MINER, 2 * MIN_MINER);
         stakeAs(alice, MINER, MIN_MINER);
+        stakeAs(bob, MINER, 2 * MIN_MINER);
         uint256 before = vm.getBlockNumber();
         skipBlocks(1);
         unstakeAs(alice, MINER, 1);
