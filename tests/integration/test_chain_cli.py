@@ -100,6 +100,51 @@ def test_stake_when_below_the_minimum_then_it_warns(strata: Strata, capsys: pyte
     assert "does not count yet" in capsys.readouterr().err
 
 
+def test_stake_when_delegated_then_pool_show_and_undelegate_know_it(strata: Strata, anvil: ChainProcess) -> None:
+    strata("stake", "add", "law", "validator", "20", "--wallet", "alice")
+    assert "8 % from block" in strata("stake", "commission", "law", "8", "--wallet", "alice")
+    assert "Delegated 30" in strata("stake", "delegate", "law", "alice", "30", "--wallet", "bob")
+    (row,) = json.loads(strata("stake", "pool", "law", "--json"))
+    assert (row["own_wei"], row["delegated_wei"], row["commission_percent"]) == (str(20 * TOKEN), str(30 * TOKEN), 8)
+    shown = json.loads(strata("stake", "show", "bob", "--json"))
+    assert shown["delegations"][0]["worth_wei"] == str(30 * TOKEN)
+    assert json.loads(strata("balance", "bob", "--json"))["delegated_wei"] == str(30 * TOKEN)
+    assert "Asked 10 back" in strata("stake", "undelegate", "law", "alice", "10", "--wallet", "bob")
+    assert "Asked 20 back" in strata("stake", "undelegate", "law", "alice", "--wallet", "bob")
+    assert "delegated nothing" in strata("stake", "undelegate", "law", "alice", "--wallet", "bob", code=1)
+
+
+def test_data_when_voted_on_then_its_value_shows_and_nothing_is_left_to_reclaim(
+    strata: Strata, connect: Connect, anvil: ChainProcess
+) -> None:
+    strata("stake", "add", "law", "validator", "20", "--wallet", "alice")
+    connect(2).register_dataset(2, b"\x55" * 32, "CC0-1.0", 1000, 2, 1)
+    told = json.loads(strata("data", "vote", "1", "--accept", "--value", "80", "--wallet", "alice", "--json"))
+    assert told["status"] == "accepted"
+    (row,) = json.loads(strata("data", "list", "--json"))
+    assert (row["value_percent"], row["deposit_wei"]) == (80, "0")
+    assert "can be taken back" in strata("data", "reclaim", "1", "--wallet", "bob", code=1)
+
+
+def test_gov_when_shown_then_splits_and_roles_are_there(strata: Strata) -> None:
+    text = strata("gov")
+    assert "emissionArchive" in text and "guardian" in text and "Nothing waits" in text
+    told = json.loads(strata("gov", "--json"))
+    assert (told["paused"], told["splits_bps"]["emissionMiners"], told["waiting"]) == (False, 5000, [])
+    assert "lacks that role" in strata("gov", "list", "law", "--wallet", "alice", code=1)  # alice is not the council
+    assert "Nothing waits" in strata("gov", "execute", "0x" + "11" * 32, "--wallet", "alice", code=1)
+
+
+def test_challenge_when_the_round_has_not_ended_then_it_is_refused_in_words(
+    strata: Strata, anvil: ChainProcess
+) -> None:
+    strata("stake", "add", "law", "validator", "20", "--wallet", "alice")
+    strata("stake", "add", "law", "miner", "5", "--wallet", "bob")
+    anvil.mine()
+    strata("rounds", "open", "law", "--wallet", "bob")
+    assert "has not ended" in strata("rounds", "challenge", "law", "1", "--wallet", "alice", code=1)
+
+
 def test_contributions_when_written_as_csv_then_a_spreadsheet_reads_them(strata: Strata, connect: Connect) -> None:
     connect(1).register_dataset(2, b"\x55" * 32, "CC0-1.0", 1000, 2, 1)
     (row,) = csv.DictReader(io.StringIO(strata("contributions", "--csv")))

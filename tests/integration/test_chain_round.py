@@ -8,9 +8,12 @@ from dataclasses import dataclass
 import pytest
 
 from client.chain import Chain
-from client.commitments import delta_commitment, head_commitment, score_commitment
+from client.commitments import dataset_commitment, delta_commitment, head_commitment, score_commitment
+from client.council import decide, execute, find_proposal, list_model, propose
+from client.earnings import claim_all
 from client.errors import Reverted, Unfunded, UnknownModel
-from client.queries import Filter, balances, contributions, model_tree, rewards, round_states, stakes
+from client.governance import governance
+from client.queries import Filter, balances, contributions, delegations, model_tree, rewards, round_states, stakes
 from client.types import ModelInfo, Policy, Reveal
 from client.wallet import sign_voucher
 from contracts.enums import DeltaKind, Level, Phase, RewardKind, Role, ScoreReason
@@ -49,6 +52,7 @@ def world(anvil: ChainProcess, connect: Connect) -> World:
     deployer.pay_many([(chain.address, 0, 1000 * TOKEN) for chain in accounts])
     root = deployer.register_model(0, Level.GLOBAL, "global", "general", b"\x01" * 32, POLICY)
     law = deployer.register_model(root.id, Level.FIELD, "law", "law", b"\x02" * 32, POLICY)
+    decide(deployer, [list_model(law.id, 10_000)], 10.0)
     for miner in miners:
         miner.stake(law.id, Role.MINER, 10 * TOKEN)
     for validator in validators:
@@ -204,6 +208,78 @@ def test_stake_when_taken_back_then_it_can_be_withdrawn_after_the_delay(world: W
     assert miner.pending_stake(miner.address) == 0
     (entry,) = stakes(miner, miner.address)
     assert (entry.amount, entry.role, entry.counts) == (6 * TOKEN, Role.MINER, True)
+
+
+def test_stake_when_it_is_placed_then_no_approval_was_needed(world: World) -> None:
+    staking = world.deployer.contract_address("Staking")
+    assert world.miners[0].allowance(world.miners[0].address, staking) == 0
+    assert not [e for e in world.deployer.events("StrataToken", "Approval") if e.args["value"] > 10**30]
+
+
+def test_dataset_when_its_registration_was_cut_off_then_the_next_call_goes_on(world: World) -> None:
+    owner, root = world.contributor, b"\x77" * 32
+    salt = owner._dataset_salt(world.model.id, root)
+    commitment = dataset_commitment(
+        owner.chain_id, owner.contract_address("DataRegistry"), world.model.id, owner.address, root, salt
+    )
+    owner.transact("DataRegistry", "announce", commitment)  # and the process ends here
+    assert owner.register_dataset(world.model.id, root, "MIT", 10, 1, 1).root == root
+    assert len(owner.events("DataRegistry", "DatasetAnnounced", commitment=commitment)) == 1
+
+
+def test_delegation_when_the_validator_is_paid_then_the_holder_gets_its_part(world: World) -> None:
+    holder, validator, law = world.contributor, world.validators[0], world.model.id
+    validator.set_commission(law, 2_000)
+    holder.delegate(law, validator.address, 100 * TOKEN)
+    world.anvil.mine()
+    _play(world, [900, 100], [ScoreReason.OK, ScoreReason.OK])
+    world.anvil.mine(6)
+    before = holder.token_balance(holder.address)
+    taken = claim_all(holder)
+    assert taken.harvested - 1 <= taken.delegations <= taken.harvested
+    assert holder.token_balance(holder.address) == before + taken.ours
+    kept = sum(e.args["amount"] for e in validator.events("Rewards", "RewardCredited", account=validator.address))
+    assert abs(kept * 8 - taken.delegations * 12) < 1000  # of 10 parts the holder's 5 give 1 to the validator
+    (entry,) = delegations(holder, holder.address)
+    assert (entry.info.assets, entry.commission_bps) == (100 * TOKEN, 2_000)
+    holder.undelegate(law, validator.address, entry.info.shares)
+    assert holder.pending_stake(holder.address) == 100 * TOKEN
+
+
+def test_round_when_validators_object_then_its_rewards_are_taken_back(world: World) -> None:
+    _play(world, [900, 100], [ScoreReason.OK, ScoreReason.OK])
+    miner = world.miners[0]
+    assert miner.vesting(miner.address) > 0
+    for validator in world.validators:
+        validator.challenge(world.model.id, 1)
+    assert miner.vesting(miner.address) == 0
+    assert world.deployer.is_voided(world.model.id, 1)
+    with pytest.raises(Reverted, match="objected to that round already"):
+        world.validators[0].challenge(world.model.id, 1)
+    note = contributions(world.deployer, Filter(kinds=frozenset({"TRAIN"})))[0].note
+    assert "taken back" in note
+
+
+def test_governance_when_read_then_tells_splits_roles_and_what_waits(world: World) -> None:
+    state = governance(world.deployer)
+    assert state.splits["emissionMiners"] == 5000 and not state.is_paused
+    held = {(holder.contract, holder.role) for holder in state.roles}
+    assert {("StrataAuthority", "administrator"), ("StrataAuthority", "guardian")} <= held
+    assert {("StrataTimelock", "proposer"), ("StrataTimelock", "executor")} <= held
+    assert state.waiting == ()
+    proposal = propose(world.deployer, [list_model(world.model.id, 4_000)], salt=b"\x01" * 32)
+    (waiting,) = governance(world.deployer).waiting
+    assert (waiting.id, waiting.call) == (proposal.id, f"ModelRegistry.setEmission({world.model.id}, 4000)")
+    execute(world.miners[0], find_proposal(world.deployer, proposal.id))
+    assert world.deployer.policy(world.model.id).emission_bps == 4_000
+
+
+def test_miners_when_one_leaves_then_the_round_still_has_it(world: World) -> None:
+    world.deployer.tick(world.model.id)
+    leaver = world.miners[0]
+    leaver.unstake(world.model.id, Role.MINER, 10 * TOKEN)
+    assert leaver.address not in leaver.members(world.model.id, Role.MINER)
+    assert leaver.address in world.deployer.round_miners(world.model.id, 1)
 
 
 def test_tree_when_models_are_registered_then_children_stand_below_their_parent(world: World) -> None:

@@ -27,14 +27,15 @@ POLICY = Policy(20, 10, 10, 10, 10, 10, 10)
 def home(
     tmp_path: Path, network: Network, connect: Callable[..., Chain], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Path]:
-    """A home with the wallet alice, an IPFS daemon, and a chain that knows the model law."""
+    """A home with the wallet alice, an IPFS daemon, and a chain with alice's model law, which has no validators."""
     home = tmp_path / "home"
     (home / "wallets").mkdir(parents=True)
     (home / "secret").write_text("horse battery\n")
     alice = Wallets(home / "wallets").create("alice", "horse battery", light=True)
     root = connect(0)
     root.send_coins(alice.address, 10**18)
-    root.register_model(0, Level.GLOBAL, "law", "law", bytes(31) + b"\1", POLICY)
+    owner = Chain.connect(network, Wallets(home / "wallets").open("alice", "horse battery"))
+    owner.register_model(0, Level.GLOBAL, "law", "law", bytes(31) + b"\1", POLICY)
     for name in ("STRATA_NETWORK", "STRATA_WALLET"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("STRATA_HOME", str(home))
@@ -65,6 +66,7 @@ def test_submit_when_all_is_there_then_list_and_show_know_it(
     assert run(["data", "list", "--model", "law", "--json"]) == 0
     (listed,) = json.loads(capsys.readouterr().out)
     assert (listed["model"], listed["cid"], listed["status"]) == ("law", submitted["cid"], "accepted")
+    assert listed["value_percent"] == 100
 
     assert run(["data", "show", "1", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["manifest"] == submitted["manifest"]
