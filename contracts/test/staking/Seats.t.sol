@@ -33,7 +33,7 @@ contract SeatsTest is StakingWorld {
         (address[] memory without,) = staking.frozen(MODEL, VALIDATOR, hole);
         assertEq(without, _list(alice, carol));
         (without,) = staking.frozen(MODEL, VALIDATOR, full);
-        assertEq(without, _list(alice, bob, carol), "by seat, not by address");
+        assertEq(without, _list(alice, bob, carol));
         assertEq(staking.members(MODEL, VALIDATOR), _list(alice, dave));
     }
 
@@ -128,6 +128,42 @@ contract SeatsTest is StakingWorld {
         assertEq(staking.countAt(MODEL, VALIDATOR, block.number), SEATS, "asking twice changes nothing");
     }
 
+    function test_seat_whenGivenUp_thenTakenAgainOnlyAfterAWhile() external {
+        stakeAs(alice, VALIDATOR, MIN_VALIDATOR);
+        delegateAs(bob, alice, MIN_VALIDATOR);
+        unstakeAs(alice, VALIDATOR, 1);
+        uint64 from = uint64(vm.getBlockNumber() + WIDTH);
+        fund(alice, 2);
+        bytes memory refused = abi.encodeWithSelector(IStaking.RejoinTooSoon.selector, from);
+        vm.prank(alice);
+        expectError(refused);
+        staking.stake(MODEL, VALIDATOR, 1);
+        models.setMinimum(MODEL, VALIDATOR, MIN_VALIDATOR - 1);
+        vm.roll(from - 1);
+        vm.prank(alice);
+        expectError(refused);
+        staking.reseat(MODEL, VALIDATOR);
+        assertEq(staking.globalValidatorStake(), 0);
+        vm.roll(from);
+        vm.prank(alice);
+        staking.reseat(MODEL, VALIDATOR);
+        assertEq(staking.globalValidatorStake(), 2 * MIN_VALIDATOR - 1);
+    }
+
+    function test_seat_whenOnlyAPartOrAMinerLeaves_thenNobodyWaits() external {
+        stakeAs(alice, VALIDATOR, MIN_VALIDATOR + 1);
+        unstakeAs(alice, VALIDATOR, 1);
+        staking.slash(MODEL, VALIDATOR, alice, 10);
+        assertEq(effective(alice, VALIDATOR), 0);
+        unstakeAs(alice, VALIDATOR, 1);
+        stakeAs(alice, VALIDATOR, MIN_VALIDATOR);
+        assertTrue(effective(alice, VALIDATOR) > 0, "a slash is no leaving");
+        stakeAs(alice, MINER, MIN_MINER);
+        unstakeAs(alice, MINER, 1);
+        stakeAs(alice, MINER, 1);
+        assertEq(effective(alice, MINER), MIN_MINER);
+    }
+
     function test_reseat_withoutStakeOrDropped_refused() external {
         vm.prank(alice);
         expectError(abi.encodeWithSelector(IStaking.NotEligible.selector, alice));
@@ -192,7 +228,7 @@ contract SeatsTest is StakingWorld {
             } else {
                 unstakeAs(who, VALIDATOR, staking.stakeOf(who, MODEL, VALIDATOR));
             }
-            skipBlocks(1);
+            skipBlocks(WIDTH);
         }
         (address[] memory now_, uint96[] memory stakes) = staking.seatsAt(MODEL, vm.getBlockNumber());
         uint256 total;

@@ -31,8 +31,8 @@ contract StakingHandler is Test {
     uint256 public steps;
     /// @notice How often rewards were divided or taken; each time less than a wei a holder can stay behind.
     uint256 public rewardSteps;
-    /// @notice When each was last dropped.
-    mapping(uint256 modelId => mapping(address operator => uint256)) public dropBlock;
+    /// @notice When each validator was last dropped, or gave its seat up.
+    mapping(uint256 modelId => mapping(address operator => uint256)) public leftBlock;
     /// @notice Blocks whose seats were noted, and the hash of what they were.
     uint256[] public notedBlocks;
     mapping(uint256 blockNumber => bytes32) public noted;
@@ -73,8 +73,11 @@ contract StakingHandler is Test {
         if (own == 0) return;
         uint256 pending = _staking.pendingOf(one);
         amount = bound(amount, 1, own);
+        bool sat = _staking.activeStake(one, model, role) > 0;
         vm.prank(one);
         try _staking.unstake(model, role, amount) {
+            bool left = sat && _staking.activeStake(one, model, role) == 0;
+            if (left && role == VALIDATOR) leftBlock[model][one] = vm.getBlockNumber();
             assertApproxEqAbs(_staking.pendingOf(one), pending + amount, 1, "what leaves is pending");
         } catch (bytes memory reason) {
             _expect(reason, IStaking.TooManyUnbondings.selector);
@@ -136,7 +139,7 @@ contract StakingHandler is Test {
 
     function drop(uint256 target, uint256 model) external step {
         model = _model(model);
-        dropBlock[model][who(target % OPERATORS)] = vm.getBlockNumber();
+        leftBlock[model][who(target % OPERATORS)] = vm.getBlockNumber();
         _staking.drop(model, who(target % OPERATORS));
     }
 
@@ -146,10 +149,9 @@ contract StakingHandler is Test {
         if (!_staking.isDropped(model, one)) return;
         vm.prank(one);
         try _staking.rejoin(model) {
-            assertGe(vm.getBlockNumber(), dropBlock[model][one] + WIDTH);
+            assertGe(vm.getBlockNumber(), leftBlock[model][one] + WIDTH);
         } catch (bytes memory reason) {
-            if (vm.getBlockNumber() < dropBlock[model][one] + WIDTH) _expect(reason, IStaking.RejoinTooSoon.selector);
-            else _expectFull(reason, model, one);
+            _expectLate(reason, model, VALIDATOR, one);
         }
     }
 
@@ -161,7 +163,7 @@ contract StakingHandler is Test {
         try _staking.reseat(model, role) {
             assertTrue(eligible);
         } catch (bytes memory reason) {
-            if (eligible) _expectFull(reason, model, one);
+            if (eligible) _expectLate(reason, model, role, one);
             else _expect(reason, IStaking.NotEligible.selector);
         }
     }
@@ -272,7 +274,7 @@ contract StakingHandler is Test {
         vm.prank(one);
         try _staking.stake(model, role, amount) {}
         catch (bytes memory reason) {
-            _expectFull(reason, model, one);
+            _expectLate(reason, model, role, one);
             vm.prank(one);
             _token.transfer(address(0xdead), amount);
         }
@@ -296,6 +298,14 @@ contract StakingHandler is Test {
     }
 
     /// @dev A seat is refused only if there are 64 others, none with less; only validators are that many here.
+    /// @dev It must wait, or else there is no seat.
+    function _expectLate(bytes memory reason, uint256 model, uint8 role, address one) private view {
+        uint256 from = leftBlock[model][one];
+        bool waits = role == VALIDATOR && from != 0 && vm.getBlockNumber() < from + WIDTH;
+        if (waits) _expect(reason, IStaking.RejoinTooSoon.selector);
+        else _expectFull(reason, model, one);
+    }
+
     function _expectFull(bytes memory reason, uint256 model, address one) private view {
         _expect(reason, IStaking.TooManyMembers.selector);
         address[] memory seated = _staking.members(model, VALIDATOR);
