@@ -82,7 +82,9 @@ SENTENCES = {
         "The account's own stake is below the model's minimum, or it was dropped: it gets no "
         "seat. Stake more or rejoin."
     ),
-    "RejoinTooSoon": "A validator that was dropped must stay away for some blocks; rejoin from that block on.",
+    "RejoinTooSoon": (
+        "A validator that was dropped, or gave its seat up, must stay away a while; come back from that block on."
+    ),
     "BadCommission": "A commission can be 50 % at most.",
     "Paused": (
         "The guardian has paused openings: no round opens before that block. Live rounds go on; see `strata gov`."

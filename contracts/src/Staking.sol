@@ -52,7 +52,7 @@ contract Staking is Delegation, StakingViews, Multicall, Permitting {
         Member storage member = _member(modelId, role, msg.sender);
         uint96 total = SafeCast.toUint96(member.own + amount);
         member.own = total;
-        _refresh(modelId, role, msg.sender, true);
+        _ask(modelId, role, member);
         emit Staked(msg.sender, modelId, role, amount, total);
         _token.safeTransferFrom(msg.sender, address(this), amount);
     }
@@ -66,7 +66,9 @@ contract Staking is Delegation, StakingViews, Multicall, Permitting {
         if (amount > staked) revert InsufficientStake(staked, amount);
         member.own = uint96(staked - amount);
         uint64 releaseBlock = _enqueue(modelId, role, msg.sender, amount);
+        bool sat = member.seat != 0;
         _refresh(modelId, role, msg.sender, false);
+        if (role == VALIDATOR && sat && member.seat == 0) member.leftBlock = uint64(block.number);
         emit Unstaking(msg.sender, modelId, role, amount, releaseBlock);
     }
 
@@ -85,7 +87,7 @@ contract Staking is Delegation, StakingViews, Multicall, Permitting {
     function rejoin(uint256 modelId) external {
         Member storage member = _member(modelId, VALIDATOR, msg.sender);
         if (!member.dropped) revert NotDropped(msg.sender);
-        uint64 from = member.dropBlock + _width;
+        uint64 from = member.leftBlock + _width;
         if (block.number < from) revert RejoinTooSoon(from);
         member.dropped = false;
         _refresh(modelId, VALIDATOR, msg.sender, true);
@@ -96,13 +98,13 @@ contract Staking is Delegation, StakingViews, Multicall, Permitting {
     function reseat(uint256 modelId, uint8 role) external {
         Member storage member = _member(modelId, role, msg.sender);
         if (_eligible(modelId, role, member) == 0) revert NotEligible(msg.sender);
-        _refresh(modelId, role, msg.sender, true);
+        _ask(modelId, role, member);
     }
 
     /// @inheritdoc IStaking
     function drop(uint256 modelId, address account) external onlyRounds {
         Member storage member = _member(modelId, VALIDATOR, account);
-        (member.dropped, member.dropBlock) = (true, uint64(block.number));
+        (member.dropped, member.leftBlock) = (true, uint64(block.number));
         _refresh(modelId, VALIDATOR, account, false);
         emit Dropped(account, modelId);
     }
@@ -121,5 +123,14 @@ contract Staking is Delegation, StakingViews, Multicall, Permitting {
         _refresh(modelId, role, account, false);
         emit Slashed(account, modelId, role, amount);
         _token.safeTransfer(treasury, amount);
+    }
+
+    /// @dev Asks for a seat for the caller. A validator that gave its seat up waits as one that was dropped does: who could leave for
+    /// a block and come back, by a wei below the minimum, would not count in others' openings, and so raise what all models
+    /// emit together above what a block emits.
+    function _ask(uint256 modelId, uint8 role, Member storage member) private {
+        uint64 from = member.leftBlock == 0 ? 0 : member.leftBlock + _width;
+        if (block.number < from && _eligible(modelId, role, member) != 0) revert RejoinTooSoon(from);
+        _refresh(modelId, role, msg.sender, true);
     }
 }

@@ -59,7 +59,7 @@ interface IStaking {
     error NothingToWithdraw();
     /// @notice The account was not dropped from this model.
     error NotDropped(address account);
-    /// @notice A dropped validator may rejoin from block `from` on.
+    /// @notice A validator that was dropped, or gave its seat up, may have one again from block `from` on.
     error RejoinTooSoon(uint64 from);
     /// @notice The account's own stake is below the minimum, or it was dropped: no seat for it.
     error NotEligible(address account);
@@ -74,10 +74,12 @@ interface IStaking {
     function initialize(address rounds_, address rewards_) external;
 
     /// @notice Takes `amount` from the caller (allowance needed) and adds it to its own stake. Where all seats are taken, the
-    /// lowest member loses its seat to a caller with strictly more; a caller that would stay without a seat is refused.
+    /// lowest member loses its seat to a caller with strictly more; a caller that would stay without a seat is refused. So is a
+    /// validator that gave its seat up less than a quarter of the unbonding time ago, if it has enough for one.
     function stake(uint256 modelId, uint8 role, uint256 amount) external;
 
-    /// @notice Takes `amount` out of the caller's own stake, at once without weight; withdrawable after the unbonding time.
+    /// @notice Takes `amount` out of the caller's own stake, at once without weight; withdrawable after the unbonding time. Who keeps
+    /// less than the minimum gives its seat up; a validator then waits a quarter of the unbonding time for another.
     function unstake(uint256 modelId, uint8 role, uint256 amount) external;
 
     /// @notice Pays the caller all that was released, from whatever model and role, and all that was credited to it here.

@@ -37,14 +37,14 @@ abstract contract StakingBase is IStaking, ReentrancyGuard, Wired {
     }
 
     /// @dev An operator in one model and role. Amounts in wei; `seat` is its slot plus one, `since` the block when it sat
-    /// down, `dropBlock` that of its last drop. The first five share a word.
+    /// down, `leftBlock` the one in which a validator last gave its seat up or was dropped. The first five share a word.
     struct Member {
         uint96 own;
         uint96 delegated;
         uint40 since;
         uint16 seat;
         bool dropped;
-        uint64 dropBlock;
+        uint64 leftBlock;
         uint256 shares;
         uint256 rewardsPerShare;
         Commission commission;

@@ -14,7 +14,10 @@ abstract contract StakeActions is People {
         vm.prank(one);
         token.approve(address(staking), amount);
         vm.prank(one);
-        staking.stake(_model(model), _role(role), amount);
+        try staking.stake(_model(model), _role(role), amount) {}
+        catch (bytes memory reason) {
+            _foresee(reason, IStaking.RejoinTooSoon.selector);
+        }
     }
 
     function unstake(uint256 who, uint256 model, uint256 role, uint256 amount) external {
@@ -63,7 +66,10 @@ abstract contract StakeActions is People {
         address one = _who(who);
         if (!staking.isDropped(_model(model), one)) return;
         vm.prank(one);
-        staking.rejoin(_model(model));
+        try staking.rejoin(_model(model)) {}
+        catch (bytes memory reason) {
+            _foresee(reason, IStaking.RejoinTooSoon.selector);
+        }
     }
 
     function setCommission(uint256 who, uint256 model, uint256 bps) external {

@@ -114,6 +114,7 @@ contract DelegationTest is StakingWorld {
         unstakeAs(alice, VALIDATOR, 1);
         assertEq(effective(alice, VALIDATOR), 0);
         assertEq(staking.totalStake(MODEL, VALIDATOR), 0);
+        skipBlocks(WIDTH);
         stakeAs(alice, VALIDATOR, 1);
         assertEq(effective(alice, VALIDATOR), MIN_VALIDATOR + 1_000 ether);
     }
