@@ -26,21 +26,8 @@ from contracts.assurance.tools import CODE_LIMIT, ROOT, ToolFailed, forge, run
 EXPLAINED = Path(__file__).with_name("survivors.toml")
 RESULTS = FOLDER / "results.json"
 SCORE = 95.0  # percent of viable mutants that must be killed
-TEST_SECONDS = 240.0
-TESTS = "contracts/test"
-# Which tests are tried first for a source; all others come after, if these did not notice.
-FIRST = {
-    "libraries": "rounds",
-    "DataRegistry.sol": "data",
-    "InferenceChannels.sol": "channels",
-    "ModelRegistry.sol": "models",
-    "Rewards.sol": "rewards",
-    "Rounds.sol": "rounds",
-    "Staking.sol": "staking",
-    "StrataToken.sol": "token",
-    "Splitting.sol": "rewards",
-    "Permitting.sol": "staking",
-}
+BUILD_SECONDS = 900.0
+TEST_SECONDS = 300.0
 
 
 @dataclass(frozen=True)
@@ -49,7 +36,6 @@ class Outcome:
 
     key: str
     verdict: str
-    where: str
     seconds: float
 
 
@@ -60,7 +46,7 @@ class Worker:
         self.root = FOLDER / f"worker-{number}"
         shutil.rmtree(self.root / "contracts", ignore_errors=True)
         self.root.mkdir(parents=True, exist_ok=True)
-        skip = shutil.ignore_patterns("artifacts", "__pycache__", "assurance")
+        skip = shutil.ignore_patterns("artifacts", "__pycache__", "assurance", "proofs")
         shutil.copytree(ROOT / "contracts", self.root / "contracts", ignore=skip)
         shutil.copy(ROOT / "foundry.toml", self.root / "foundry.toml")
         if not (self.root / "node_modules").exists():
@@ -68,7 +54,7 @@ class Worker:
 
     def prove_whole(self) -> dict[str, str]:
         """The unchanged sources pass every test; returns their code. Raises :class:`ToolFailed`."""
-        done = self._forge("test")
+        done = self._forge("test", BUILD_SECONDS)
         if done.returncode != 0:
             raise ToolFailed(f"the tests fail without any mutant:\n{done.stdout[-3000:]}{done.stderr[-2000:]}")
         return self._code()
@@ -80,49 +66,36 @@ class Worker:
         began = time.monotonic()
         path.write_text(mutant.text, encoding="utf-8")
         try:
-            verdict, where = self._judge(mutant, whole)
+            verdict = self._judge(whole)
         finally:
             path.write_text(original, encoding="utf-8")
-        return Outcome(mutant.key, verdict, where, round(time.monotonic() - began, 1))
+        return Outcome(mutant.key, verdict, round(time.monotonic() - began, 1))
 
-    def _judge(self, mutant: Mutant, whole: dict[str, str]) -> tuple[str, str]:
-        for area in (first_tests(mutant.file, self.root), ""):
-            if area is None:
-                continue
-            try:
-                done = self._forge("test", area)
-            except subprocess.TimeoutExpired:
-                return "timeout", area or "all"
-            if "Compiler run failed" in done.stdout + done.stderr:
-                return "broken", area or "all"
-            if done.returncode != 0:
-                return "killed", area or "all"
-        return ("same", "all") if self._code() == whole else ("survived", "all")
+    def _judge(self, whole: dict[str, str]) -> str:
+        built = self._forge("build", BUILD_SECONDS)
+        if built.returncode != 0:
+            return "broken"
+        if self._code() == whole:
+            return "same"
+        try:
+            done = self._forge("test", TEST_SECONDS)
+        except subprocess.TimeoutExpired:
+            return "timeout"
+        return "killed" if done.returncode != 0 else "survived"
 
-    def _forge(self, verb: str, area: str = "") -> subprocess.CompletedProcess[str]:
+    def _forge(self, verb: str, seconds: float) -> subprocess.CompletedProcess[str]:
         settings = {"FOUNDRY_PROFILE": "mutants", "FOUNDRY_CODE_SIZE_LIMIT": CODE_LIMIT}
-        if area:
-            tests = f"{TESTS}/{area}"
-            settings |= {"FOUNDRY_SRC": tests, "FOUNDRY_TEST": tests}
-            settings |= {"FOUNDRY_OUT": f".forge/{area}/out", "FOUNDRY_CACHE_PATH": f".forge/{area}/cache"}
-        return run([forge(), verb, "--fail-fast"], folder=self.root, seconds=TEST_SECONDS, extra=settings)
+        options = ["--fail-fast"] if verb == "test" else []
+        return run([forge(), verb, *options], folder=self.root, seconds=seconds, extra=settings)
 
     def _code(self) -> dict[str, str]:
-        """Code of every contract of ours by the last whole build."""
+        """Creation code of every contract and library of ours, by the last build."""
         found = {}
-        for path in (self.root / ".strata" / "forge" / "out").glob("*.sol/*.json"):
-            data = json.loads(path.read_text(encoding="utf-8"))
-            target = (data.get("metadata") or {}).get("settings", {}).get("compilationTarget", {})
-            if any(name.startswith("contracts/src/") for name in target) or not target:
-                found[str(path.relative_to(self.root))] = data.get("bytecode", {}).get("object", "")
+        for source in mutable_sources():
+            for path in (self.root / ".strata" / "forge" / "out" / Path(source).name).glob("*.json"):
+                data = json.loads(path.read_text(encoding="utf-8"))
+                found[f"{source}:{path.stem}"] = data["bytecode"]["object"]
         return found
-
-
-def first_tests(file: str, root: Path = ROOT) -> str | None:
-    """The folder of tests that know this source best, if it is there."""
-    path = Path(file)
-    area = FIRST.get(path.name) or FIRST.get(path.parent.name) or path.parent.name
-    return area if list((root / TESTS / area).glob("*.t.sol")) else None
 
 
 def run_all(mutants: list[Mutant], workers: int, known: dict[str, Outcome]) -> dict[str, Outcome]:

@@ -10,8 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-YICES_SECONDS = 5
-SETTINGS = {"produce-models": "true", "incremental": "false", "solve-bv-as-int": "sum"}
+YICES_SECONDS = 20
+SETTINGS = {"produce-models": "true", "incremental": "false", "solve-bv-as-int": "sum", "tlimit": "120000"}
 
 
 def ask_yices(query: str) -> str | None:

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.28;
+
+import {RoundClock} from "../../src/libraries/RoundClock.sol";
+import {Test} from "../support/Test.sol";
+import {vm} from "../support/Vm.sol";
+
+/// @notice What holds of the phase of any round at any block: proven by halmos.
+contract ClockProof is Test {
+    uint8 private constant FINAL = 8;
+
+    function check_phaseAt_whenTheWindowsAreOver_thenTheRoundHasEnded(RoundClock.Facts memory f, uint64 late)
+        external
+        pure
+    {
+        _sane(f);
+        vm.assume(late >= RoundClock.startOf(f, FINAL));
+        (uint8 phase, uint64 end,) = RoundClock.phaseAt(f, late);
+        assertGe(uint256(phase), FINAL);
+        assertEq(end, 0);
+    }
+
+    function check_phaseAt_whenLive_thenItsEndIsAhead(RoundClock.Facts memory f, uint64 at) external pure {
+        _sane(f);
+        vm.assume(f.openBlock <= at);
+        (uint8 phase, uint64 end,) = RoundClock.phaseAt(f, at);
+        if (phase < FINAL) assertGt(end, at);
+    }
+
+    /// @dev As the registry bounds them; a quorum of two thirds, on a chain that tells 256 hashes.
+    function _sane(RoundClock.Facts memory f) private pure {
+        f.openBlock = uint48(f.openBlock);
+        for (uint256 i; i < 7; ++i) {
+            f.windows[i] = uint16(f.windows[i]);
+        }
+        f.frozenStake = uint96(f.frozenStake);
+        (f.scoresStake, f.headStake) = (uint96(f.scoresStake), uint96(f.headStake));
+        (f.quorumBps, f.historyBlocks) = (6_667, 256);
+    }
+}
