@@ -12,10 +12,12 @@ struct Seat {
     uint96 stake;
 }
 
-/// @dev Who sits in a slot of a model's validators, and since which round.
+/// @dev Who sits in a slot of a model's validators, since which round, and its agreement, in millionths, in the last round in which it
+/// was dealt something (0 before).
 struct Occupant {
     address account;
     uint64 sinceRound;
+    uint32 agreement;
 }
 
 /// @dev Bonds of the validators with a miner: 64 lanes of 16 bits, by slot, in 1/65535, as written after `lastRound`.

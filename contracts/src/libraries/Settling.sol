@@ -48,14 +48,16 @@ library Settling {
         if (r.stage == VALIDATORS) _validators(b, r, peers, page);
     }
 
-    /// @notice A validator's weight among those whom an ended round pays: agreement times bonds, or stake where nothing was accepted;
-    /// zero without scores, or for another head than the one that won.
+    /// @notice A validator's weight among those whom an ended round pays: the square of agreement, times bonds, or stake where nothing was
+    /// accepted; zero without scores, or for another head than the one that won. Honest scores differ little, so the square costs them
+    /// little, and guesses much.
     function weightOf(Round storage r, Seat memory seat) internal view returns (uint256) {
         Ballot storage ballot = r.ballots[seat.account];
         if (!ballot.revealed) return 0;
         uint256 agreement = Consensus.agreement(ballot.low, ballot.high);
-        if (!r.accepted) return agreement * seat.stake;
-        return ballot.head == r.leadingHead ? agreement * ballot.bondSum : 0;
+        uint256 squared = agreement * agreement;
+        if (!r.accepted) return squared * seat.stake;
+        return ballot.head == r.leadingHead ? squared * ballot.bondSum : 0;
     }
 
     // --- the outcome ---

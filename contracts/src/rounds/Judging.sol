@@ -82,7 +82,7 @@ library Judging {
         for (uint256 i; i < slots || i < before; ++i) {
             address account = i < slots && stakes[i] > 0 ? who[i] : address(0);
             Occupant storage occupant = b.occupants[modelId][i];
-            if (occupant.account != account) (occupant.account, occupant.sinceRound) = (account, round);
+            if (occupant.account != account) b.occupants[modelId][i] = Occupant(account, round, 0);
             if (account == address(0)) continue;
             r.seats[i] = Seat(account, stakes[i]);
             r.ballots[account].slot = uint8(i + 1);
@@ -113,6 +113,7 @@ library Judging {
         emit IRounds.ConsensusPage(modelId, round, uint32(from * Lanes.GROUP), consensus);
         if (to == groups) {
             (r.consensusKnown, r.accepted) = (true, r.consensusTotal > 0);
+            _keepAgreements(b, r, modelId, panel.accounts);
             emit IRounds.ConsensusReached(modelId, round, r.consensusTotal, r.reveals);
         }
         return (to - from) * GROUP_UNITS;
@@ -215,6 +216,18 @@ library Judging {
         uint256 count = datasets.length;
         for (uint256 i; i < count; ++i) {
             total += (value * (datasets[i] >> 32)) / count;
+        }
+    }
+
+    /// @dev Remembers each validator's agreement. Who was dealt nothing has that of the last round in which it was: if it had full
+    /// agreement, many small identities, most of them idle, would be paid more than one that has to judge.
+    function _keepAgreements(Book storage b, Round storage r, uint256 modelId, address[] memory accounts) private {
+        for (uint256 i; i < accounts.length; ++i) {
+            Ballot storage ballot = r.ballots[accounts[i]];
+            if (!ballot.revealed) continue;
+            Occupant storage occupant = b.occupants[modelId][i];
+            if (ballot.top == 0) (ballot.low, ballot.high) = (occupant.agreement, uint40(Consensus.FULL_AGREEMENT));
+            else occupant.agreement = uint32(Consensus.agreement(ballot.low, ballot.high));
         }
     }
 

@@ -67,7 +67,7 @@ contract SettlingTest is RoundsWorld {
         tick();
         IRewards.Opening memory o = rewards.opening();
         assertTrue(!o.isVoid && !o.accepted);
-        assertTrue(o.totalConsensus == 0 && o.totalData == 0 && o.totalValidators == 2 * 100 * 1e6);
+        assertTrue(o.totalConsensus == 0 && o.totalData == 0 && o.totalValidators == 2 * 100 * 1e12);
         assertEq(view_().head, GENESIS);
         assertEq(uint256(view_().phase), FINAL);
         assertEq(rewards.validators().length, 2); // who saw value in nothing agrees with nobody
@@ -351,7 +351,7 @@ contract SettlingTest is RoundsWorld {
         assertEq(paid.length, 3);
         for (uint256 v; v < 3; ++v) {
             // a third of each bond, a tenth of which is new, times what was reached
-            assertTrue(paid[v].account == validator(v) && paid[v].weight == 1e6 * 2185 * 401);
+            assertTrue(paid[v].account == validator(v) && paid[v].weight == 1e12 * 2185 * 401);
         }
     }
 }
