@@ -50,7 +50,7 @@ ifeq ($(FORGE),)
 	@echo "== no forge for this machine: the contracts' tests in Solidity are left out"
 else
 	@echo "== forge: 2,000 runs of each property, 100,000 calls of invariants"
-	@$(FORGE) test --summary
+	@$(FORGE) test
 	@echo "== forge: gas as committed in contracts/gas (make gas writes it anew)"
 	@FORGE_SNAPSHOT_CHECK=true $(FORGE) test $(GAS)
 	@echo "== forge: branch coverage"
@@ -61,14 +61,14 @@ contracts-fast: setup ## forge: 256 runs of each property
 ifeq ($(FORGE),)
 	@echo "== no forge for this machine: the contracts' tests in Solidity are left out"
 else
-	@FOUNDRY_PROFILE=fast $(FORGE) test --summary
+	@FOUNDRY_PROFILE=fast $(FORGE) test
 endif
 
 contracts-deep: setup ## forge: 10,000 runs, 10 million calls; coverage, slither, proofs, mutants (hours)
 	@PYTHON='$(PYTHON)' .ci/tools
 	@$(MAKE) --no-print-directory contracts-tools
 	@echo "== forge: 10,000 runs of each property, 10 million calls of invariants"
-	@FOUNDRY_PROFILE=deep $(FORGE) test --summary
+	@FOUNDRY_PROFILE=deep $(FORGE) test
 
 contracts-tools:
 	@echo "== slither" && $(BIN)/python -m contracts.assurance.findings
