@@ -217,6 +217,32 @@ def test_consensus_when_a_minority_lies_upwards_then_no_higher_than_some_honest_
             assert value <= max(row[index] for row in honest)
 
 
+@FEW
+@given(
+    accepted=st.booleans(),
+    stake=st.integers(1, 2**96 - 1),
+    rows=st.lists(st.tuples(scores, scores), min_size=1, max_size=40),
+    bond_sum=st.integers(0, 2**54),
+    revealed=st.booleans(),
+    attested=st.booleans(),
+)
+def test_validators_weight_when_computed_twice_then_equal(
+    harness: Contract,
+    accepted: bool,
+    stake: int,
+    rows: list[tuple[int, int]],
+    bond_sum: int,
+    revealed: bool,
+    attested: bool,
+) -> None:
+    mine, agreed = [row[0] for row in rows], [row[1] for row in rows]
+    sums = sum(map(min, mine, agreed)), sum(map(max, mine, agreed))
+    expected = reference.validator_weight(
+        bond_sum if accepted else stake, reference.agreement(mine, agreed), revealed, attested or not accepted
+    )
+    assert harness.call("weight", accepted, stake, *sums, bond_sum, revealed, attested) == expected
+
+
 # --- bonds
 
 

@@ -7,6 +7,7 @@ import {Consensus} from "../../../contracts/src/libraries/Consensus.sol";
 import {Lanes} from "../../../contracts/src/libraries/Lanes.sol";
 import {RoundClock} from "../../../contracts/src/libraries/RoundClock.sol";
 import {Ballot, Bond, Round, Seat} from "../../../contracts/src/libraries/RoundTypes.sol";
+import {Settling} from "../../../contracts/src/libraries/Settling.sol";
 import {Splitting} from "../../../contracts/src/libraries/Splitting.sol";
 import {WeightedMedian} from "../../../contracts/src/libraries/WeightedMedian.sol";
 import {Verdicts} from "../../../contracts/src/rounds/Verdicts.sol";
@@ -125,6 +126,23 @@ contract Harness {
 
     function agreement(uint256 low, uint256 high) external pure returns (uint256) {
         return Consensus.agreement(low, high);
+    }
+
+    /// @notice A validator's weight in a round that ended; `low` and `high` are the sums of its agreement.
+    function weight(
+        bool accepted,
+        uint96 stake,
+        uint40 low,
+        uint40 high,
+        uint64 bondSum,
+        bool revealed,
+        bool attested
+    ) external returns (uint256) {
+        Ballot storage ballot = _round.ballots[address(1)];
+        (ballot.low, ballot.high, ballot.bondSum, ballot.revealed) = (low, high, bondSum, revealed);
+        (_round.accepted, _round.leadingHead) = (accepted, keccak256("head"));
+        if (attested) ballot.head = _round.leadingHead;
+        return Settling.weightOf(_round, Seat(address(1), stake));
     }
 
     function emission(uint256 elapsed, uint256 blocks, uint256 modelStake, uint256 globalStake, uint16 bps)
