@@ -98,7 +98,7 @@ def _values(settings: DeploySettings, deployer: str, addresses: Mapping[str, str
         "treasury": settings.treasury,
         "vestingBlocks": settings.vesting_blocks,
         "unbondingBlocks": settings.unbonding_blocks,
-        "maxRoundBlocks": settings.unbonding_blocks,  # who leaves stays slashable for a whole round
+        "maxRoundBlocks": settings.max_round_blocks,
         "closeDelay": settings.close_delay_blocks,
         "ballotBlocks": settings.ballot_blocks,
         "minMinerStake": settings.min_miner_stake,
@@ -179,7 +179,7 @@ def facts(settings: DeploySettings, deployer: str, addresses: Mapping[str, str])
         Fact("Staking", "treasury", (), settings.treasury, "slashed stake goes to the treasury"),
         Fact("Rewards", "treasury", (), settings.treasury, "the treasury's part goes to the treasury"),
         Fact("Staking", "unbondingBlocks", (), settings.unbonding_blocks, "the unbonding time"),
-        Fact("ModelRegistry", "maxRoundBlocks", (), settings.unbonding_blocks, "the longest round"),
+        Fact("ModelRegistry", "maxRoundBlocks", (), settings.max_round_blocks, "the longest round"),
         Fact("ModelRegistry", "minMinerStake", (), settings.min_miner_stake, "miners' least stake"),
         Fact("ModelRegistry", "minValidatorStake", (), settings.min_validator_stake, "validators' least stake"),
         Fact("Rewards", "vestingBlocks", (), settings.vesting_blocks, "the vesting time"),

@@ -26,7 +26,7 @@ class DeploySettings:
     council: str = ""  # address that proposes and cancels what the timelock does
     guardian: str = ""  # address that may pause openings of rounds
     governance_delay_seconds: int = 2 * DAY_SECONDS  # between the council's proposal and its execution
-    unbonding_blocks: int = 50_400  # between unstake and withdraw, and no round may be longer
+    unbonding_blocks: int = 50_400  # between unstake and withdraw; a round may have three quarters of it
     vesting_blocks: int = 7_200  # between a round's settlement and the claim
     close_delay_blocks: int = 7_200  # between a channel's startClose and close
     ballot_blocks: int = 7_200  # how long validators may vote on a dataset
@@ -40,7 +40,7 @@ class DeploySettings:
         short = cls(
             name="devnet",
             governance_delay_seconds=1,
-            unbonding_blocks=2_000,
+            unbonding_blocks=2_400,
             vesting_blocks=5,
             close_delay_blocks=20,
             ballot_blocks=200,
@@ -61,6 +61,11 @@ class DeploySettings:
         self._check_numbers(is_local(chain_id))
         people = {office: _address(office, getattr(self, office) or deployer, chain_id) for office in PEOPLE}
         return replace(self, **cast(dict[str, Any], people))
+
+    @property
+    def max_round_blocks(self) -> int:
+        """The longest round of any model: who leaves as it opens can still be slashed when it is settled, some time after its end."""
+        return self.unbonding_blocks * 3 // 4
 
     def _check_numbers(self, local: bool) -> None:
         for name, (low, high) in BOUNDS.items():
@@ -96,7 +101,7 @@ BOUNDS: dict[str, tuple[int, int]] = {
 }
 LOCAL_LOWS = {
     "governance_delay_seconds": 0,
-    "unbonding_blocks": 14,
+    "unbonding_blocks": 20,
     "vesting_blocks": 0,
     "close_delay_blocks": 1,
     "ballot_blocks": 1,

@@ -55,7 +55,7 @@ abstract contract World is Moves {
 
     function _deployContracts() private {
         token = StrataToken(deploy("StrataToken.sol:StrataToken", abi.encode(treasury)));
-        bytes memory floors = abi.encode(authority, unbonding, MIN_MINER, MIN_VALIDATOR);
+        bytes memory floors = abi.encode(authority, (unbonding * 3) / 4, MIN_MINER, MIN_VALIDATOR);
         models = ModelRegistry(deploy("ModelRegistry.sol:ModelRegistry", floors));
         staking = Staking(deploy("Staking.sol:Staking", abi.encode(token, models, treasury, unbonding)));
         bytes memory rules = abi.encode(token, models, staking, treasury, authority, ballot, DATA_DEPOSIT);
