@@ -15,7 +15,7 @@ contract WorstPagesTest is World {
     uint64 private _round;
 
     function setUp() public override {
-        unbonding = 5000;
+        unbonding = 5_600;
         super.setUp();
         IModelRegistry.Policy memory p = policyOf(200, 64);
         uint256 root = models.register(0, 0, "global", "all", keccak256("g"), p);
