@@ -24,6 +24,7 @@ class ModelBonds:
     last: dict[str, RoundFacts] = field(default_factory=dict)  # the miner's last round with value
     occupants: list[str] = field(default_factory=lambda: [""] * MAX_SLOTS)
     since: list[int] = field(default_factory=lambda: [0] * MAX_SLOTS)
+    agreements: list[int] = field(default_factory=lambda: [0] * MAX_SLOTS)  # each occupant's last, in millionths
 
     def take(self, facts: RoundFacts) -> tuple[tuple[str, int], ...]:
         """A round that was judged, in order; its validators' weights."""
@@ -37,7 +38,7 @@ class ModelBonds:
         for place, (who, stake) in enumerate(facts.validators):
             power = sums[place] if facts.accepted else stake
             attested = not facts.accepted or facts.heads.get(who) == winner
-            weight = validator_weight(power, facts.agreement(place), who in facts.judgements, attested)
+            weight = validator_weight(power, self._agreement(facts, place), who in facts.judgements, attested)
             found.append((who, weight))
         return tuple(found)
 
@@ -46,6 +47,14 @@ class ModelBonds:
         for slot in range(MAX_SLOTS):
             if self.occupants[slot] != seated.get(slot, ""):
                 self.occupants[slot], self.since[slot] = seated.get(slot, ""), facts.number
+                self.agreements[slot] = 0
+
+    def _agreement(self, facts: RoundFacts, place: int) -> int:
+        """A validator's, or its last one where it was dealt nothing."""
+        slot = facts.slots[place]
+        if facts.dealt(place) and facts.validators[place][0] in facts.judgements:
+            self.agreements[slot] = facts.agreement(place)
+        return self.agreements[slot]
 
     def _move(self, facts: RoundFacts, index: int) -> list[int]:
         """The bonds with a submission's miner after it, by place among the round's validators."""

@@ -46,13 +46,11 @@ class FakeAccounts(ABC):
 
     def rejoin(self, model_id: int) -> Receipt:
         """Counts again."""
-        if (model_id, self.address) not in self.ledger.dropped:
-            raise refuse("NotDropped", self.address)
-        return self._do(lambda: self.ledger.dropped.discard((model_id, self.address)))
+        return self._do(lambda: self.ledger.rejoin(model_id, self.address))
 
     def reseat(self, model_id: int, role: Role) -> Receipt:
         """Asks for a seat again."""
-        return self._do(lambda: self.ledger.refresh((model_id, role, self.address), must=True))
+        return self._do(lambda: self.ledger.refresh((model_id, role, self.address), sit=True))
 
     def stake_of(self, account: str, model_id: int, role: Role, block: int | None = None) -> int:
         """All that is staked on the account, or what counted at the end of a block; wei."""

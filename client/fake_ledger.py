@@ -64,6 +64,7 @@ class FakeLedger(FakeStake, FakeMoney):
         self.tokens: dict[str, int] = defaultdict(int)
         self.missed: dict[tuple[int, str], int] = defaultdict(int)
         self.bonds: dict[int, dict[str, dict[str, int]]] = defaultdict(dict)  # model -> miner -> validator
+        self.agreements: dict[int, dict[str, int]] = defaultdict(dict)  # model -> validator's last
         self.settled_until: dict[int, int] = defaultdict(int)
         self.models: list[ModelInfo] = []
         self.policies: list[Policy] = []
@@ -235,7 +236,7 @@ class FakeLedger(FakeStake, FakeMoney):
         if is_void:
             return Ended(True)
         values = round_.consensus()
-        validators = tuple(round_.judged(self.bonds[round_.model_id]))
+        validators = tuple(round_.judged(self.bonds[round_.model_id], self.agreements[round_.model_id]))
         if not any(values):
             return Ended(False, validators=validators)
         used = [reveal.dataset_ids for reveal in round_.reveals.values()]

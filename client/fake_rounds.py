@@ -145,8 +145,8 @@ class FakeRound:
         mine = self.dealt(account)
         return self.scores[account].reasons[mine.index(index)] if account in self.scores and index in mine else None
 
-    def judged(self, bonds: dict[str, dict[str, int]]) -> list[tuple[str, int]]:
-        """Validators' weights in the payment; ``bonds`` (of miners, by validator) move on."""
+    def judged(self, bonds: dict[str, dict[str, int]], agreements: dict[str, int]) -> list[tuple[str, int]]:
+        """Validators' weights in the payment; ``bonds`` (of miners, by validator) and last agreements move on."""
         values, rows = self.consensus(), self.rows()
         after: list[list[int]] = []
         for index, miner in enumerate(self.reveals):
@@ -158,9 +158,12 @@ class FakeRound:
                 bonds[miner] = dict(zip([who for who, _ in self.validators], now, strict=True))
         powers = bond_sums(after, values) if any(values) else self.stakes
         winner = self.leading()[0]
+        for (who, _), row in zip(self.validators, rows, strict=True):
+            if any(score is not None for score in row):  # who is dealt nothing keeps its last one
+                agreements[who] = agreement(row, values)
         return [
-            (who, validator_weight(power, agreement(row, values), who in self.scores, self._attested(who, winner)))
-            for (who, _), power, row in zip(self.validators, powers, rows, strict=True)
+            (who, validator_weight(power, agreements.get(who, 0), who in self.scores, self._attested(who, winner)))
+            for (who, _), power in zip(self.validators, powers, strict=True)
         ]
 
     def _attested(self, account: str, winner: bytes) -> bool:

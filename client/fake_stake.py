@@ -18,6 +18,7 @@ from contracts.reference import (
     MAX_VALIDATORS,
     assets_for,
     bucket_of,
+    bucket_width,
     effective_stake,
     release_block,
     shares_for,
@@ -92,6 +93,7 @@ class FakeStake:
         self.leaving: dict[str, list[Leaving]] = defaultdict(list)
         self.credited: dict[str, int] = defaultdict(int)  # claimable in Staking, in wei
         self.dropped: set[tuple[int, str]] = set()
+        self.left: dict[tuple[int, str], int] = {}  # when a validator was dropped, or gave its seat up
 
     # ---- what counts
 
@@ -114,18 +116,36 @@ class FakeStake:
         found = [(account, self.stake_at(model_id, role, account, block)) for account in accounts]
         return sorted(((who, amount) for who, amount in found if amount), key=lambda item: int(item[0], 16))
 
-    def refresh(self, key: MemberKey, must: bool = False) -> None:
-        """Brings what counts in line with what is staked; a newcomer to a full house takes the lowest member's seat."""
+    def refresh(self, key: MemberKey, sit: bool = False) -> None:
+        """Brings what counts in line with what is staked; who asks to ``sit`` may take the lowest member's seat."""
         model_id, role, account = key
         now, before = self.raw(key), self.stake_at(model_id, role, account, self.block_number)
         member = self.members_of[key]
         if before == 0 and now:
-            if not self._sit(key, now):
-                if must:
-                    raise refuse("TooManyMembers", model_id, int(role))
+            if not sit:
                 return
+            self._may_sit(key)
+            if not self._sit(key, now):
+                raise refuse("TooManyMembers", model_id, int(role))
             member.since = self.block_number
+        if before and not now and role == Role.VALIDATOR:
+            self.left[model_id, account] = self.block_number
         member.history.append((self.block_number, now))
+
+    def _may_sit(self, key: MemberKey) -> None:
+        left = self.left.get((key[0], key[2])) if key[1] == Role.VALIDATOR else None
+        start = 0 if left is None else left + bucket_width(self.unbonding)
+        if self.block_number < start:
+            raise refuse("RejoinTooSoon", start)
+
+    def rejoin(self, model_id: int, account: str) -> None:
+        """A dropped validator counts again."""
+        if (model_id, account) not in self.dropped:
+            raise refuse("NotDropped", account)
+        key = (model_id, Role.VALIDATOR, account)
+        self._may_sit(key)
+        self.dropped.discard((model_id, account))
+        self.refresh(key, sit=True)
 
     def _sit(self, key: MemberKey, amount: int) -> bool:
         model_id, role, _ = key
@@ -145,7 +165,7 @@ class FakeStake:
         """An operator's own."""
         member = self.members_of[key]
         member.own += amount
-        self.refresh(key, must=True)
+        self.refresh(key, sit=True)
         self._tell("Staked", key, amount=amount, total=member.own)
 
     def take_stake(self, key: MemberKey, amount: int) -> None:
@@ -191,6 +211,7 @@ class FakeStake:
     def drop(self, model_id: int, account: str) -> None:
         """A validator that was silent too often."""
         self.dropped.add((model_id, account))
+        self.left[model_id, account] = self.block_number
         self.emit("Staking", "Dropped", account=account, modelId=model_id)
 
     def _tell(self, name: str, key: MemberKey, **args: Any) -> None:

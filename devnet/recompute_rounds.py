@@ -13,7 +13,7 @@ FULL = 1_000_000
 BOND_ONE = 65_535
 NEWEST = 1_000  # basis points: the newest round's part in a bond
 GROUP = 8
-AGREEMENT_POWER = 1
+AGREEMENT_POWER = 2
 EMPTY, NO_SEED, NO_SCORES = 1, 2, 3
 PHASES = ("train", "commit", "reveal", "score", "scoreReveal", "attest", "attestReveal")
 
@@ -205,6 +205,8 @@ class Judged:
     opened: dict[str, tuple[int, int]] = field(default_factory=dict)  # miner -> its last round with value, its opening
     seated: dict[int, tuple[str, int]] = field(default_factory=dict)  # slot -> who, since which round
     sums: dict[int, dict[str, int]] = field(default_factory=dict)
+    agreed: dict[str, int] = field(default_factory=dict)  # each validator's last agreement in its seat
+    agreements: dict[int, dict[str, int]] = field(default_factory=dict)  # round -> validator -> agreement
 
     def take(self, number: int, facts: Round, since: Mapping[str, int]) -> None:
         """A round whose scores are closed. ``since``: when each miner's stake last began to count."""
@@ -212,6 +214,10 @@ class Judged:
         self.seat(number, facts)
         self.sums[number] = dict.fromkeys(facts.stakes, 0)
         given = facts.given()
+        for who, row in given.items():
+            if row:  # who was dealt nothing keeps what it had
+                self.agreed[who] = agreement_of(list(row.values()), [facts.consensus[index] for index in row])
+        self.agreements[number] = dict(self.agreed)
         for index, (delta, value) in enumerate(zip(facts.deltas, facts.consensus, strict=True)):
             if value:
                 self._move(
@@ -225,6 +231,8 @@ class Judged:
         for slot in {*self.seated, *facts.seats}:
             who = facts.seats.get(slot, ("", 0))[0]
             if self.seated.get(slot, ("", 0))[0] != who:
+                self.agreed.pop(self.seated.get(slot, ("", 0))[0], None)
+                self.agreed[who] = 0
                 self.seated[slot] = (who, number)
 
     def _parts(self, facts: Round, given: Mapping[str, Mapping[int, int]], index: int, value: int) -> dict[str, int]:
@@ -246,12 +254,9 @@ class Judged:
     def weights(self, number: int, facts: Round) -> list[tuple[str, int]]:
         """By which the validators of a round are paid, in the order of slots."""
         winner, found = facts.leading()[0], []
-        consensus, given = facts.consensus or [], facts.given()
         for who, stake in facts.stakes.items():
-            if who not in given or (facts.accepted and facts.heads.get(who) != winner):
+            if who not in facts.scores or (facts.accepted and facts.heads.get(who) != winner):
                 continue
-            row = given[who]
-            agreement = agreement_of(list(row.values()), [consensus[index] for index in row])
             power = self.sums[number][who] if facts.accepted else stake
-            found.append((who, power * agreement**AGREEMENT_POWER))
+            found.append((who, power * self.agreements[number].get(who, 0) ** AGREEMENT_POWER))
         return found

@@ -144,6 +144,7 @@ class Miner(Worker):
             log.error("%s: round %d: %s", self.model.name, view.round, error)
             self.event("error", view.round, error="DeltaError", message=str(error))
             self.missed = view.round
+            self.runtime.sleep(1.0)
             return None
         finally:
             lock.release()

@@ -85,13 +85,13 @@ def test_models_of_one_process_run_their_rounds_side_by_side(tmp_path: Path) -> 
     with small_world(tmp_path) as world:
         models = add_models(world, names=("global", "law", "computing"))
         fields = [models["law"], models["computing"]]
-        general = add_text(world, models["global"], first=40, topics=12)
+        general = add_text(world, models["global"], first=40, topics=12, owner="treasury")
         data = [add_text(world, model, first, 16) for first, model in zip((0, 20), fields, strict=True)]
         for model in fields:
             world.stake("validator-1", model, Role.VALIDATOR, 50)
             world.stake("miner-1", model, Role.MINER, 10)
         chain = world.chain()
-        assert chain.dataset(general).status == DatasetStatus.ACCEPTED  # nobody has a stake there
+        assert chain.dataset(general).status == DatasetStatus.ACCEPTED  # its own model, where nobody has a stake
         world.start_validator("validator-1", *fields)
         for number in data:
             if chain.dataset(number).status == DatasetStatus.PENDING:
