@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from client.errors import StorageError
+from client.fake_stake import BALLOT_BLOCKS
 from client.types import Policy
 from contracts.enums import Phase, ScoreReason
 from node.validator import Validator
@@ -269,3 +270,57 @@ def test_waiting_when_a_commitment_is_there_then_nobody_ticks_for_the_seed(
     world.ledger.mine(200)
     assert not validator.step()
     assert ticks == []
+
+
+def test_validators_when_committees_are_drawn_then_each_scores_what_it_was_dealt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.unit.role_fakes.POLICY", Policy(6, 4, 4, 20, 20, 20, 20, committee=1))
+    world = at_score(tmp_path, validators=3)
+    world.ledger.mine()
+    validators = [world.validator(number) for number in range(3)]
+    for validator in validators:
+        assert validator.step()  # JUDGE
+    judged = [len(judge_of(validator).jobs[0].dealt) for validator in validators]
+    assert sorted(judged) == [0, 0, 1]
+    for _ in range(5):  # COMMIT_SCORES, REVEAL_SCORES, BUILD_HEAD, COMMIT_HEAD, REVEAL_HEAD
+        for validator in validators:
+            assert validator.step()
+        world.ledger.mine()
+    assert world.owner.round(1, 1).phase == Phase.FINAL
+    assert [len(world.owner.scores_of(1, 1, v.address).scores) for v in validators] == judged
+    assert [s.consensus for s in world.owner.submissions(1, 1)] == [1000]
+
+
+def test_round_when_nothing_is_accepted_then_a_validator_has_the_chain_sum_it_up(tmp_path: Path) -> None:
+    world = at_score(tmp_path)
+    world.store.blobs.pop(world.owner.submissions(1, 1)[0].digest)  # nobody can fetch the delta
+    validator = world.validator()
+    for _ in range(2):  # JUDGE, COMMIT_SCORES
+        assert validator.step()
+    world.ledger.mine()
+    assert validator.step()  # REVEAL_SCORES
+    world.ledger.mine()
+    assert world.owner.round(1, 1).phase == Phase.ATTEST
+    deadline = time.monotonic() + 10
+    while world.owner.round(1, 1).phase == Phase.ATTEST and time.monotonic() < deadline:
+        validator.step()
+    view = world.owner.round(1, 1)
+    assert (view.phase, view.head) == (Phase.FINAL, view.base_head)
+
+
+def test_voting_when_a_ballot_lapses_then_the_validator_votes_again(tmp_path: Path) -> None:
+    world = World(tmp_path, validators=3)
+    number = world.put_dataset([["a text", "A  text"]], [["another text"]])
+    validator = world.validator()
+    validator.vote()
+    assert [event["value"] for event in told(validator, "dataset_vote")] == [5_000]  # half of it is there twice
+    assert validator.parts.votes is not None
+    validator.parts.votes.last_look = 0.0
+    validator.vote()
+    assert len(told(validator, "dataset_vote")) == 1
+    world.ledger.mine(BALLOT_BLOCKS)
+    validator.parts.votes.last_look = 0.0
+    validator.vote()
+    assert len(told(validator, "dataset_vote")) == 2
+    assert world.owner.dataset(number).accepted_block == 0
