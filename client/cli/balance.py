@@ -12,6 +12,18 @@ from client.cli.output import Column, show, show_json, tokens
 
 app = single()
 
+COLUMNS = [
+    Column("who", "Who"),
+    Column("tokens_wei", "Tokens", tokens, "right"),
+    Column("coins_wei", "Coins", tokens, "right"),
+    Column("staked_wei", "Staked", tokens, "right"),
+    Column("delegated_wei", "Delegated", tokens, "right"),
+    Column("unbonding_wei", "Unbonding", tokens, "right"),
+    Column("vesting_wei", "Vesting", tokens, "right"),
+    Column("claimable_wei", "Claimable", tokens, "right"),
+    Column("shares", "Shares", lambda v: ", ".join(f"{m} {tokens(int(s))}" for m, s in v.items())),
+]
+
 
 @app.command()
 def balance(
@@ -52,18 +64,7 @@ def balance(
                 "shares": {model: str(shares) for model, shares in found.shares.items()},
             }
         )
-    columns = [
-        Column("who", "Who"),
-        Column("tokens_wei", "Tokens", tokens, "right"),
-        Column("coins_wei", "Coins", tokens, "right"),
-        Column("staked_wei", "Staked", tokens, "right"),
-        Column("delegated_wei", "Delegated", tokens, "right"),
-        Column("unbonding_wei", "Unbonding", tokens, "right"),
-        Column("vesting_wei", "Vesting", tokens, "right"),
-        Column("claimable_wei", "Claimable", tokens, "right"),
-        Column("shares", "Shares", lambda v: ", ".join(f"{m} {tokens(int(s))}" for m, s in v.items())),
-    ]
     if as_json and len(rows) == 1:
         show_json(rows[0])
     else:
-        show(rows, columns, as_json=as_json, as_csv=as_csv)
+        show(rows, COLUMNS, as_json=as_json, as_csv=as_csv)

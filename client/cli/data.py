@@ -68,12 +68,7 @@ def submit(
         raise ConfigError("Say under which licence the text is, like --licence CC0-1.0")
     chosen = settings(wallet_name=wallet, wallet_passphrase_file=passphrase_file)
     link = chain(chosen, open_account(chosen))
-    if not link.balance(link.address):  # before anything is published that could not be registered
-        raise Unfunded(
-            f"{link.address} has no coins to pay for the registration. Nothing was submitted. Send it some: "
-            f"`strata wallet send {link.address} AMOUNT --coins` from a funded wallet."
-        )
-    _check_deposit(link)
+    _check_funds(link)
     with _progress(quiet=as_json) as (advance, pause):
         result = submit_text(
             link,
@@ -254,8 +249,13 @@ def _show_one(facts: dict[str, Any], manifest: Dataset | None) -> None:
         show(listed, [*(Column(name, name.capitalize()) for name in names), Column("digest", "Digest", short)])
 
 
-def _check_deposit(link: Chain) -> None:
+def _check_funds(link: Chain) -> None:
     """Before anything is published that could not be registered."""
+    if not link.balance(link.address):
+        raise Unfunded(
+            f"{link.address} has no coins to pay for the registration. Nothing was submitted. Send it some: "
+            f"`strata wallet send {link.address} AMOUNT --coins` from a funded wallet."
+        )
     deposit, held = link.dataset_deposit(), link.token_balance(link.address)
     if held < deposit:
         raise Unfunded(

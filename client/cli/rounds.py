@@ -14,6 +14,21 @@ from contracts.enums import VoidReason
 
 app = group("Where the models' rounds stand: phase, blocks left, commits, reveals, votes, head. `open` starts one.")
 
+COLUMNS = [
+    Column("model", "Model"),
+    Column("round", "Round", justify="right"),
+    Column("phase", "Phase"),
+    Column("blocks_left", "Blocks left", lambda v: "" if v is None else str(v), "right"),
+    Column("miners", "Miners", justify="right"),
+    Column("commits", "Commits", justify="right"),
+    Column("reveals", "Reveals", justify="right"),
+    Column("frozen_stake_wei", "Stake", tokens, "right"),
+    Column("scores_revealed_percent", "Scored", lambda v: f"{v} %", "right"),
+    Column("heads_revealed_percent", "Attested", lambda v: f"{v} %", "right"),
+    Column("head_cid", "Head", short),
+    Column("note", "Note"),
+]
+
 
 @app.command("show")
 def show_rounds(
@@ -55,22 +70,8 @@ def show_rounds(
                 "note": void_words(info.void_reason) if info.void_reason else state.note,
             }
         )
-    columns = [
-        Column("model", "Model"),
-        Column("round", "Round", justify="right"),
-        Column("phase", "Phase"),
-        Column("blocks_left", "Blocks left", lambda v: "" if v is None else str(v), "right"),
-        Column("miners", "Miners", justify="right"),
-        Column("commits", "Commits", justify="right"),
-        Column("reveals", "Reveals", justify="right"),
-        Column("frozen_stake_wei", "Stake", tokens, "right"),
-        Column("scores_revealed_percent", "Scored", lambda v: f"{v} %", "right"),
-        Column("heads_revealed_percent", "Attested", lambda v: f"{v} %", "right"),
-        Column("head_cid", "Head", short),
-        Column("note", "Note"),
-    ]
     empty = "No round yet. Open one: strata rounds open MODEL"
-    show(rows, columns, as_json=as_json, as_csv=as_csv, empty=empty)
+    show(rows, COLUMNS, as_json=as_json, as_csv=as_csv, empty=empty)
 
 
 @app.command("open")

@@ -184,12 +184,7 @@ def judge_round(
     court = _Court(model, head, heldout, general.take(range(min(len(general), settings.general_windows))), dealt)
     progress(1, steps)
     reasons = {index: _form(deltas[index], len(head), settings.max_norm) for index in ours}
-    alone: dict[int, _Alone] = {}
-    for done, index in enumerate(ours):
-        vector = deltas[index].vector
-        if reasons[index] is ScoreReason.OK and vector is not None:
-            alone[index] = court.alone(index, vector)
-        progress(2 + done, steps)
+    alone = _each_alone(court, deltas, reasons, lambda done: progress(2 + done, steps))
     found = {index: _measurements(index, deltas, alone, court.owners) for index in alone}
     final = {
         index: _judged(deltas[index], reasons[index], alone.get(index), found.get(index), settings.scoring)
@@ -219,6 +214,19 @@ def judge_round(
         general_fall=fall(court.general_base, general_after),
         tokens=court.judged,
     )
+
+
+def _each_alone(
+    court: _Court, deltas: Sequence[DeltaInput], reasons: dict[int, ScoreReason], progress: Callable[[int], None]
+) -> dict[int, _Alone]:
+    """What each delta that has a form does by itself."""
+    found: dict[int, _Alone] = {}
+    for done, (index, reason) in enumerate(reasons.items()):
+        vector = deltas[index].vector
+        if reason is ScoreReason.OK and vector is not None:
+            found[index] = court.alone(index, vector)
+        progress(done)
+    return found
 
 
 def _form(delta: DeltaInput, n: int, max_norm: float) -> ScoreReason:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -90,3 +92,15 @@ def test_judge_round_when_nothing_is_good_then_the_head_stays(law: LoadedModel, 
     none = [DeltaInput("0x1", b"1" * 32, None, 0)]
     found = judge_round(law, law.get_vector(), none, windows["held"], windows["general"])
     assert found.scores == [0] and found.heldout_after == found.heldout_before
+
+
+def test_judge_round_when_a_delta_is_judged_by_others_then_it_only_shows_who_copied_it(
+    law: LoadedModel, windows: dict[str, Windows], deltas: list[DeltaInput]
+) -> None:
+    first, second = deltas[:2]
+    copy = replace(second, miner="0xe", digest=b"e" * 32, vector=first.vector, committed=5)
+    mine = [replace(first, judged=False), second, copy]
+    found = judge_round(law, law.get_vector(), mine, windows["held"], windows["general"])
+    assert [judged.miner for judged in found.deltas] == [second.miner, "0xe"]
+    assert found.reasons[1] is ScoreReason.COPY
+    assert found.scores[0] > 0
