@@ -11,6 +11,8 @@ DEMO := --preset $(PRESET) $(if $(filter 1 yes true,$(GANACHE)),--ganache) \
 PYTEST := $(BIN)/python -m pytest
 # Files of tests are spread over two workers; see tests/schedule.py for what may run beside what.
 SPREAD := -n 2 --dist loadgroup
+# With two threads of arithmetic in each of two workers, they would wait for one another on two cores.
+SPREAD_PYTEST := OMP_NUM_THREADS=1 $(PYTEST) $(SPREAD)
 FORGE := $(firstword $(wildcard node_modules/@foundry-rs/forge-*/bin/forge) $(shell command -v forge 2>/dev/null))
 GAS := --isolate --match-path '*Gas.t.sol'
 
@@ -36,11 +38,11 @@ test: setup ## all checks and tests but the deep ones (under 15 minutes on two c
 	@$(MAKE) --no-print-directory check
 	@$(MAKE) --no-print-directory contracts
 	@echo "== tests in Python, all but the deep ones"
-	@$(PYTEST) $(SPREAD) -m "not deep"
+	@$(SPREAD_PYTEST) -m "not deep"
 
 test-fast: setup ## the quick tests (under 90 seconds)
 	@$(MAKE) --no-print-directory contracts-fast
-	@$(PYTEST) $(SPREAD) -q -m "not slow and not deep" tests/unit tests/contracts tests/integration
+	@$(SPREAD_PYTEST) -q -m "not slow and not deep" tests/unit tests/contracts tests/integration
 
 test-deep: setup ## the tests that take minutes: real models, long property runs
 	@$(PYTEST) -m "deep"

@@ -59,20 +59,28 @@ def mutable_sources() -> list[str]:
 
 
 def make_mutants(source: str) -> list[Mutant]:
-    """Every mutant of one source, in gambit's order; raises :class:`ToolFailed`."""
+    """Every mutant of one source, in gambit's order, kept until the source changes; raises :class:`ToolFailed`."""
     out = FOLDER / "gambit" / Path(source).stem
-    shutil.rmtree(out, ignore_errors=True)
-    done = run(
-        [find_gambit(), "mutate", "-f", source, "--sourceroot", ".", "--solc", AST, "-o", out, "--skip_validate"],
-        seconds=SECONDS,
-    )
+    stamp, digest = out / "source.sha256", hashlib.sha256((ROOT / source).read_bytes()).hexdigest()
+    if not stamp.is_file() or stamp.read_text() != digest:
+        _run_gambit(source, out)
+        stamp.write_text(digest)
     listed = out / "gambit_results.json"
-    if done.returncode != 0 or "[ERROR" in done.stdout + done.stderr:
-        raise ToolFailed(f"gambit failed on {source}:\n{done.stdout[-1500:]}{done.stderr[-1500:]}")
     if not listed.is_file():
         return []  # nothing in it that could be changed
     made = [_read(source, out / item["name"], item["diff"]) for item in json.loads(listed.read_text(encoding="utf-8"))]
     return list({mutant.key: mutant for mutant in made}.values())
+
+
+def _run_gambit(source: str, out: Path) -> None:
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    done = run(
+        [find_gambit(), "mutate", "-f", source, "--sourceroot", ".", "--solc", AST, "-o", out, "--skip_validate"],
+        seconds=SECONDS,
+    )
+    if done.returncode != 0 or "[ERROR" in done.stdout + done.stderr:
+        raise ToolFailed(f"gambit failed on {source}:\n{done.stdout[-1500:]}{done.stderr[-1500:]}")
 
 
 def _read(source: str, path: Path, diff: str) -> Mutant:

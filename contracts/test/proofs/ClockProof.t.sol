@@ -9,15 +9,12 @@ import {vm} from "../support/Vm.sol";
 contract ClockProof is Test {
     uint8 private constant FINAL = 8;
 
-    function check_phaseAt_whenTheWindowsAreOver_thenTheRoundHasEnded(RoundClock.Facts memory f, uint64 late)
-        external
-        pure
-    {
+    /// @notice From the end of its last window on, whoever stays silent, a round has ended, FINAL or VOID.
+    function check_ending_isNeverAfterTheLastWindow(RoundClock.Facts memory f) external pure {
         _sane(f);
-        vm.assume(late >= RoundClock.startOf(f, FINAL));
-        (uint8 phase, uint64 end,) = RoundClock.phaseAt(f, late);
-        assertGe(uint256(phase), FINAL);
-        assertEq(end, 0);
+        (uint256 endBlock, uint8 phase, uint8 reason) = RoundClock.ending(f);
+        assertLe(endBlock, RoundClock.startOf(f, FINAL));
+        assertTrue(phase == FINAL ? reason == 0 : phase == FINAL + 1 && reason > 0);
     }
 
     function check_phaseAt_whenLive_thenItsEndIsAhead(RoundClock.Facts memory f, uint64 at) external pure {
