@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
-from eth_abi import decode, encode
-from eth_utils import keccak
+from eth_abi.abi import decode, encode
+from eth_utils.crypto import keccak
 
 Entry = dict[str, Any]
 
@@ -58,9 +58,10 @@ class Log:
 
     name: str
     args: SimpleNamespace
+    address: str  # of the contract that it is from, in lower case
 
 
-def decode_log(abi: list[Entry], topics: list[bytes], data: bytes) -> Log | None:
+def decode_log(abi: list[Entry], topics: list[bytes], data: bytes, address: str) -> Log | None:
     """The event, or None where the ABI doesn't have it."""
     for entry in abi:
         if entry["type"] != "event" or keccak(text=signature_of(entry)) != topics[0]:
@@ -70,7 +71,7 @@ def decode_log(abi: list[Entry], topics: list[bytes], data: bytes) -> Log | None
         values = dict(zip([p["name"] for p in plain], decode_values(plain, data), strict=True))
         for part, topic in zip(indexed, topics[1:], strict=True):
             values[part["name"]] = decode([type_of(part)], topic)[0]
-        return Log(entry["name"], SimpleNamespace(**values))
+        return Log(entry["name"], SimpleNamespace(**values), address.lower())
     return None
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
 
 from tests.contracts.evm import ANVIL, Contract, Evm, anvil_command, deploy, free_port, running
-from tests.contracts.net import HARNESS, Net, Play, deploy_net
+from tests.contracts.net import HARNESS, Net, deploy_net
 
 
 @pytest.fixture(scope="session")
@@ -29,28 +30,12 @@ def deployed(evm: Evm) -> Net:
 @pytest.fixture(scope="session")
 def harness(evm: Evm) -> Contract:
     """The pure arithmetic, callable."""
-    import json
-
     return deploy(evm, json.loads(HARNESS.read_text()), (), evm.accounts[0])
 
 
 @pytest.fixture
-def net(deployed: Net, harness: Contract) -> Iterator[Net]:
+def net(deployed: Net) -> Iterator[Net]:
     """The network as it was deployed; what a test does is undone."""
     snapshot = deployed.evm.rpc("evm_snapshot")
     yield deployed
     deployed.evm.rpc("evm_revert", snapshot)
-
-
-@pytest.fixture
-def root(net: Net) -> int:
-    """A global model."""
-    return net.register("global")
-
-
-@pytest.fixture
-def play(net: Net, root: int) -> Play:
-    """A field model below the global one, with three miners and four validators."""
-    law = net.register("law", root, 2)
-    net.staffed(law)
-    return Play(net, law)

@@ -13,9 +13,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tests.contracts.abi import Log, decode_error, decode_log, decode_values, encode_args, selector_of
+
+if TYPE_CHECKING:
+    from eth_account.signers.local import LocalAccount
 
 ROOT = Path(__file__).resolve().parents[2]
 ANVIL = ROOT / "node_modules" / "@foundry-rs" / "anvil-linux-amd64" / "bin" / "anvil"
@@ -23,6 +26,7 @@ GANACHE = ROOT / "node_modules" / "ganache" / "dist" / "node" / "cli.js"
 START_SECONDS = 60.0
 GAS_LIMIT = 15_000_000
 ACCOUNTS = 24
+MNEMONIC = "test test test test test test test test test test test junk"
 
 
 class Reverted(Exception):
@@ -68,6 +72,19 @@ class Evm:
         self.accounts: list[str] = []
         self.is_anvil = False
 
+    @property
+    def url(self) -> str:
+        """Of its JSON-RPC end point."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def account(self, index: int) -> LocalAccount:
+        """One of its accounts, with the key."""
+        from eth_account import Account
+
+        Account.enable_unaudited_hdwallet_features()
+        account: LocalAccount = Account.from_mnemonic(MNEMONIC, account_path=f"m/44'/60'/0'/0/{index}")
+        return account
+
     def rpc(self, method: str, *params: Any) -> Any:
         """One JSON-RPC request; raises :class:`Reverted` or :class:`RpcFailed`."""
         self._id += 1
@@ -102,6 +119,16 @@ class Evm:
         """Mine until the latest block is ``block``."""
         self.mine(block - self.block)
 
+    def learn(self, abi: list[dict[str, Any]]) -> None:
+        """From now on it can read the events and errors of a contract."""
+        if abi not in self.abis:
+            self.abis.append(abi)
+
+    def pass_seconds(self, seconds: int) -> None:
+        """Let the chain's clock go on, and mine a block that shows it."""
+        self.rpc("evm_increaseTime", seconds)
+        self.mine()
+
     def transact(self, sender: str, to: str | None, data: bytes, gas: int = GAS_LIMIT) -> dict[str, Any]:
         """Send, wait for the receipt; raises :class:`Reverted`."""
         request = {"from": sender, "data": "0x" + data.hex(), "gas": hex(gas)}
@@ -126,15 +153,18 @@ class Evm:
 
     def done(self, receipt: dict[str, Any]) -> Done:
         """What a receipt says."""
+        return Done(int(receipt["blockNumber"], 16), int(receipt["gasUsed"], 16), self.decoded(receipt["logs"]))
+
+    def decoded(self, raw_logs: list[dict[str, Any]]) -> list[Log]:
+        """The logs of which we know the event."""
         logs = []
-        for raw in receipt["logs"]:
+        for raw in raw_logs:
             topics = [bytes.fromhex(topic[2:]) for topic in raw["topics"]]
-            for abi in self.abis:
-                log = decode_log(abi, topics, bytes.fromhex(raw["data"][2:]))
-                if log is not None:
-                    logs.append(log)
-                    break
-        return Done(int(receipt["blockNumber"], 16), int(receipt["gasUsed"], 16), logs)
+            found = (decode_log(abi, topics, bytes.fromhex(raw["data"][2:]), raw["address"]) for abi in self.abis)
+            log = next((log for log in found if log is not None), None)
+            if log is not None:
+                logs.append(log)
+        return logs
 
     def close(self) -> None:
         """Close the connection."""
@@ -168,15 +198,20 @@ class Contract:
         return self.evm.done(self.evm.transact(sender, self.address, self.data(function, args), gas))
 
 
+def at(evm: Evm, name: str, abi: list[dict[str, Any]], address: str) -> Contract:
+    """A contract that is there already."""
+    evm.learn(abi)
+    return Contract(evm, name, abi, address)
+
+
 def deploy(evm: Evm, artifact: dict[str, Any], args: tuple[Any, ...], sender: str) -> Contract:
     """Deploy from an artifact's ``abi`` and ``bytecode``."""
     abi = artifact["abi"]
-    if abi not in evm.abis:
-        evm.abis.append(abi)
-    constructor = next((entry for entry in abi if entry["type"] == "constructor"), {"inputs": []})
+    evm.learn(abi)
+    constructor: dict[str, Any] = next((entry for entry in abi if entry["type"] == "constructor"), {"inputs": []})
     code = bytes.fromhex(artifact["bytecode"][2:]) + encode_args(constructor, args)
     receipt = evm.transact(sender, None, code)
-    return Contract(evm, artifact.get("contractName", "?"), abi, receipt["contractAddress"])
+    return at(evm, artifact.get("contractName", "?"), abi, receipt["contractAddress"])
 
 
 def free_port() -> int:
@@ -187,11 +222,11 @@ def free_port() -> int:
         return port
 
 
-def anvil_command(port: int, accounts: int = ACCOUNTS) -> list[str]:
+def anvil_command(port: int, hardfork: str = "shanghai") -> list[str]:
     """Anvil that mines with every transaction."""
     return [
-        *(str(ANVIL), "--silent", "--host", "127.0.0.1", "--port", str(port), "--accounts", str(accounts)),
-        *("--hardfork", "shanghai", "--gas-limit", "30000000"),
+        *(str(ANVIL), "--silent", "--host", "127.0.0.1", "--port", str(port), "--accounts", str(ACCOUNTS)),
+        *("--mnemonic", MNEMONIC, "--hardfork", hardfork, "--gas-limit", "30000000"),
     ]
 
 
@@ -200,7 +235,7 @@ def ganache_command(port: int) -> list[str]:
     return [
         *("node", str(GANACHE), "--server.host", "127.0.0.1", "--server.port", str(port), "--logging.quiet"),
         *("--wallet.totalAccounts", str(ACCOUNTS), "--chain.hardfork", "shanghai", "--chain.chainId", "31337"),
-        *("--miner.blockGasLimit", "30000000", "--miner.callGasLimit", "0x3b9aca00", "--wallet.seed", "strata"),
+        *("--miner.blockGasLimit", "30000000", "--miner.callGasLimit", "0x3b9aca00", "--wallet.mnemonic", MNEMONIC),
     ]
 
 

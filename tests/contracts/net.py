@@ -1,39 +1,44 @@
-"""A deployed network and the moves of a round, for tests."""
+"""A network put on a chain by ``client.deploy``, and the moves of its rounds, for tests."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from eth_abi import encode
-from eth_utils import keccak
+from eth_utils.crypto import keccak
 
-from contracts.artifact import ARTIFACTS
-from tests.contracts.evm import Contract, Done, Evm, Reverted, deploy
+from client.chain import Chain
+from client.commitments import delta_commitment, head_commitment, score_commitment
+from client.council import Proposal, execute, list_model, propose
+from client.deploy import DeploySettings, deploy
+from client.settings import Network
+from client.types import Policy
+from contracts.artifact import load_artifact
+from contracts.enums import Level, Phase, Role
+from tests.contracts.evm import Contract, Done, Evm, at
 
 TOKEN = 10**18
-MINER, VALIDATOR = 1, 2
-VESTING, UNBONDING, CLOSE_DELAY = 5, 100, 10
 WINDOWS = (40, 30, 30, 40, 30, 30, 30)
 STAKES = (30 * TOKEN, 26 * TOKEN, 24 * TOKEN, 20 * TOKEN)
-TRAIN, COMMIT, REVEAL, SCORE, SCORE_REVEAL, ATTEST, ATTEST_REVEAL, FINAL, VOID = range(1, 10)
-EMPTY, NO_SEED, NO_SCORE_QUORUM, NO_HEAD_QUORUM = range(1, 5)
+MINER_STAKE = 5 * TOKEN
+SETTLED_WITHIN = 10  # ticks
 HARNESS = Path(__file__).parent / "harness" / "Harness.json"
+CONTRACTS = {
+    "token": "StrataToken",
+    "models": "ModelRegistry",
+    "staking": "Staking",
+    "data": "DataRegistry",
+    "rewards": "Rewards",
+    "channels": "InferenceChannels",
+    "rounds": "Rounds",
+}
 
 
 def digest(word: object) -> bytes:
     """32 bytes that stand for anything."""
-    return keccak(text=str(word))
-
-
-def artifact(name: str) -> dict[str, Any]:
-    """A committed artifact's JSON."""
-    data: dict[str, Any] = json.loads((ARTIFACTS / f"{name}.json").read_text())
-    return data
+    return bytes(keccak(text=str(word)))
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,8 @@ class Net:
     """All contracts, and who is who."""
 
     evm: Evm
+    network: Network
+    settings: DeploySettings
     token: Contract
     models: Contract
     staking: Contract
@@ -51,23 +58,19 @@ class Net:
 
     @property
     def deployer(self) -> str:
-        """Deploys; gets the genesis tokens and is the treasury."""
+        """Deploys; treasury, council and guardian, too."""
         return self.evm.accounts[0]
 
     @property
     def miners(self) -> list[str]:
-        return self.evm.accounts[1:4]
+        return self.evm.accounts[1:5]
 
     @property
     def validators(self) -> list[str]:
-        return self.evm.accounts[4:8]
+        return self.evm.accounts[5:9]
 
     @property
     def contributor(self) -> str:
-        return self.evm.accounts[8]
-
-    @property
-    def user(self) -> str:
         return self.evm.accounts[9]
 
     @property
@@ -75,12 +78,17 @@ class Net:
         return self.evm.accounts[10]
 
     @property
-    def stranger(self) -> str:
+    def user(self) -> str:
         return self.evm.accounts[11]
 
-    @cached_property
-    def chain_id(self) -> int:
-        return int(self.evm.rpc("eth_chainId"), 16)
+    @property
+    def stranger(self) -> str:
+        return self.evm.accounts[12]
+
+    def client(self, account: str) -> Chain:
+        """The chain as the client sees it for one of the accounts."""
+        key = self.evm.account(self.evm.accounts.index(account))
+        return Chain.connect(self.network, key, patience=2.0, receipt_seconds=20.0)
 
     def fund(self, account: str, amount: int, spender: Contract) -> None:
         """Give an account tokens and let ``spender`` take them."""
@@ -92,50 +100,49 @@ class Net:
         self.fund(account, amount, self.staking)
         self.staking.send("stake", model, role, amount, sender=account)
 
-    def register(self, name: str, parent: int = 0, level: int = 0, windows: Sequence[int] = WINDOWS) -> int:
-        """Register a model."""
-        done = self.models.send(
-            "register", parent, level, name, "law", digest(name), tuple(windows), sender=self.deployer
-        )
-        return int(done.log("ModelRegistered").args.id)
+    def register(self, name: str, parent: int = 0, level: int = Level.GLOBAL, windows: Sequence[int] = WINDOWS) -> int:
+        """Register a model of the deployer's."""
+        policy = Policy(*windows).as_tuple()
+        args = (parent, level, name, "law", digest(name), policy)
+        return int(self.models.send("register", *args, sender=self.deployer).log("ModelRegistered").args.id)
 
-    def dataset(self, model: int, word: object, owner: str | None = None) -> int:
-        """Register a dataset."""
-        args = (model, digest(word), "Apache-2.0", 1000, 4, 1)
-        done = self.data.send("register", *args, sender=owner or self.contributor)
+    def propose(self, *models: int) -> Proposal:
+        """The council proposes that models earn emission."""
+        return propose(self.client(self.deployer), [list_model(model, 10_000) for model in models])
+
+    def list(self, *models: int) -> None:
+        """Models earn emission from now on."""
+        proposal = self.propose(*models)
+        self.evm.pass_seconds(self.settings.governance_delay_seconds + 1)
+        execute(self.client(self.stranger), proposal)
+
+    def dataset(self, model: int, word: object, owner: str) -> int:
+        """Announce a dataset, and register it in the block after."""
+        root, salt = digest(word), digest("salt")
+        self.data.send("announce", self.data.call("commitmentOf", model, owner, root, salt), sender=owner)
+        done = self.data.send("register", model, root, "Apache-2.0", 1000, 4, 1, salt, sender=owner)
         return int(done.log("DatasetRegistered").args.id)
 
-    def staffed(self, model: int, miners: int = 3) -> None:
-        """Miners and the four validators stake on a model."""
-        for miner in self.miners[:miners]:
-            self.stake(miner, model, MINER, 5 * TOKEN)
+    def staffed(self, model: int) -> None:
+        """The four miners and the four validators stake on a model."""
+        for miner in self.miners:
+            self.stake(miner, model, Role.MINER, MINER_STAKE)
         for validator, amount in zip(self.validators, STAKES, strict=True):
-            self.stake(validator, model, VALIDATOR, amount)
+            self.stake(validator, model, Role.VALIDATOR, amount)
 
     def balance(self, account: str) -> int:
         """Tokens in wei."""
         return int(self.token.call("balanceOf", account))
 
 
-def deploy_net(evm: Evm) -> Net:
-    """Deploy and wire everything."""
-    owner = evm.accounts[0]
-
-    def make(name: str, *args: Any) -> Contract:
-        return deploy(evm, artifact(name), args, owner)
-
-    token = make("StrataToken", owner)
-    models = make("ModelRegistry")
-    staking = make("Staking", token.address, owner, UNBONDING, TOKEN, TOKEN)
-    data = make("DataRegistry", models.address, staking.address)
-    rewards = make("Rewards", token.address, models.address, owner, VESTING)
-    channels = make("InferenceChannels", token.address, models.address, rewards.address, CLOSE_DELAY)
-    rounds = make("Rounds", staking.address, models.address, data.address, rewards.address)
-    token.send("initialize", rewards.address, sender=owner)
-    models.send("initialize", rounds.address, sender=owner)
-    staking.send("initialize", rounds.address, sender=owner)
-    rewards.send("initialize", rounds.address, channels.address, sender=owner)
-    return Net(evm, token, models, staking, data, rewards, channels, rounds)
+def deploy_net(evm: Evm, **changes: Any) -> Net:
+    """Deploys as the client does; ``changes`` are of :meth:`DeploySettings.local`."""
+    settings = DeploySettings.local(**changes)
+    network = deploy(evm.url, evm.account(0), settings)
+    contracts = {
+        key: at(evm, name, load_artifact(name).abi, network.contracts[name]) for key, name in CONTRACTS.items()
+    }
+    return Net(evm, network, settings, **contracts)
 
 
 class Play:
@@ -146,66 +153,67 @@ class Play:
 
     # --- moves
 
-    def tick(self, sender: str | None = None) -> Done:
-        """Tick whatever is due; follows the round that is opened."""
-        last = self.net.rounds.call("current", self.model)
-        settled = last == 0 or self.net.rounds.call("roundView", self.model, last).settled
-        done = self.tick_round(last + settled, sender)
-        for log in done.all("RoundOpened"):
-            self.round = log.args.round
-        return done
-
-    def tick_round(self, number: int, sender: str | None = None) -> Done:
-        """Tick one round, whichever is due."""
-        return self.net.rounds.send("tick", self.model, number, sender=sender or self.net.stranger)
-
     def open(self) -> Play:
         """Open the next round."""
-        self.tick().log("RoundOpened")
+        number = int(self.net.rounds.call("current", self.model)) + 1
+        self.net.rounds.send("tick", self.model, number, sender=self.net.stranger).log("RoundOpened")
+        self.round = number
         return self
 
-    def commit(self, miner: str) -> Done:
-        types = ["uint256", "address", "uint256", "uint64", "address", "bytes32", "bytes32"]
-        values = [*self.prefix(miner), self.delta(miner), digest("salt")]
-        return self.send("commitDelta", keccak(encode(types, values)), sender=miner)
+    def tick(self) -> Done:
+        """Tick the round."""
+        return self.send("tick", sender=self.net.stranger)
 
-    def reveal(self, miner: str, datasets: Sequence[int] = (), **changes: Any) -> Done:
-        fields = {"digest": self.delta(miner), "salt": digest("salt"), "kind": 0, "base": self.view().baseHead}
-        fields.update(changes)
-        values = (fields["digest"], fields["salt"], fields["kind"], fields["base"], list(datasets), 1000)
+    def settle(self) -> list[Done]:
+        """Tick until the round is settled."""
+        done = []
+        for _ in range(SETTLED_WITHIN):
+            done.append(self.tick())
+            if done[-1].all("RoundSettled"):
+                return done
+        raise AssertionError(f"round {self.round} is not settled after {SETTLED_WITHIN} ticks")
+
+    def commit(self, miner: str) -> Done:
+        return self.send(
+            "commitDelta", delta_commitment(*self.bound(miner), self.delta(miner), self.salt), sender=miner
+        )
+
+    def reveal(self, miner: str, datasets: Sequence[int] = ()) -> Done:
+        values = (self.delta(miner), self.salt, 0, self.view().baseHead, list(datasets), 1000)
         return self.send("revealDelta", values, sender=miner)
 
-    def commit_scores(self, validator: str, scores: Sequence[int], reasons: Sequence[int] | None = None) -> Done:
-        return self.send("commitScores", self.scores_hash(validator, scores, reasons), sender=validator)
+    def commit_scores(self, validator: str, scores: Sequence[int]) -> Done:
+        given = (scores, [0] * len(scores), digest("report"), self.salt)
+        return self.send("commitScores", score_commitment(*self.bound(validator), *given), sender=validator)
 
-    def reveal_scores(self, validator: str, scores: Sequence[int], reasons: Sequence[int] | None = None) -> Done:
-        given = list(reasons if reasons is not None else [0] * len(scores))
-        return self.send("revealScores", list(scores), given, digest("report"), digest("salt"), sender=validator)
+    def reveal_scores(self, validator: str, scores: Sequence[int]) -> Done:
+        given = (list(scores), [0] * len(scores), digest("report"), self.salt)
+        return self.send("revealScores", *given, sender=validator)
 
     def commit_head(self, validator: str, head: bytes) -> Done:
-        types = ["uint256", "address", "uint256", "uint64", "address", "string", "bytes32", "bytes32"]
-        values = [*self.prefix(validator), "HEAD", head, digest("salt")]
-        return self.send("commitHead", keccak(encode(types, values)), sender=validator)
+        return self.send("commitHead", head_commitment(*self.bound(validator), head, self.salt), sender=validator)
 
     def reveal_head(self, validator: str, head: bytes) -> Done:
-        return self.send("revealHead", head, digest("salt"), sender=validator)
+        return self.send("revealHead", head, self.salt, sender=validator)
 
     def send(self, function: str, *args: Any, sender: str) -> Done:
         return self.net.rounds.send(function, self.model, self.round, *args, sender=sender)
 
-    # --- hashes
+    # --- what is committed
 
-    def prefix(self, sender: str) -> list[Any]:
-        return [self.net.chain_id, self.net.rounds.address, self.model, self.round, sender]
+    salt = digest("salt")
+
+    def bound(self, sender: str) -> tuple[int, str, int, int, str]:
+        """What every commitment binds."""
+        return self.net.network.chain_id, self.net.rounds.address, self.model, self.round, sender
 
     def delta(self, miner: str) -> bytes:
         return digest((self.model, self.round, miner))
 
-    def scores_hash(self, validator: str, scores: Sequence[int], reasons: Sequence[int] | None) -> bytes:
-        types = ["uint256", "address", "uint256", "uint64", "address", "uint64[]", "uint8[]", "bytes32", "bytes32"]
-        given = list(reasons if reasons is not None else [0] * len(scores))
-        tail = [list(scores), given, digest("report"), digest("salt")]
-        return keccak(encode(types, [*self.prefix(validator), *tail]))
+    @property
+    def head(self) -> bytes:
+        """What honest validators attest in this round."""
+        return digest(("head", self.model, self.round))
 
     # --- reading
 
@@ -234,41 +242,33 @@ class Play:
         """All commit, then all reveal."""
         for miner in miners:
             self.commit(miner)
-        self.skip_to(REVEAL)
+        self.skip_to(Phase.REVEAL)
         for miner in miners:
             self.reveal(miner, datasets)
 
-    def judge(self, scores: dict[str, Sequence[int]]) -> None:
+    def judge(self, validators: Sequence[str], scores: Sequence[int]) -> None:
         """Validators commit and reveal scores."""
-        self.skip_to(SCORE)
-        for validator, row in scores.items():
-            self.commit_scores(validator, row)
-        self.skip_to(SCORE_REVEAL)
-        for validator, row in scores.items():
-            self.reveal_scores(validator, row)
-        self.skip_to(ATTEST)
+        self.skip_to(Phase.SCORE)
+        for validator in validators:
+            self.commit_scores(validator, scores)
+        self.skip_to(Phase.SCORE_REVEAL)
+        for validator in validators:
+            self.reveal_scores(validator, scores)
+        self.skip_to(Phase.ATTEST)
 
-    def attest(self, heads: dict[str, bytes]) -> None:
-        """Validators commit and reveal heads."""
-        for validator, head in heads.items():
-            self.commit_head(validator, head)
-        self.skip_to(ATTEST_REVEAL)
-        for validator, head in heads.items():
-            self.reveal_head(validator, head)
-        self.skip_to(FINAL)
+    def attest(self, validators: Sequence[str]) -> None:
+        """Validators commit and reveal the head."""
+        for validator in validators:
+            self.commit_head(validator, self.head)
+        self.skip_to(Phase.ATTEST_REVEAL)
+        for validator in validators:
+            self.reveal_head(validator, self.head)
+        self.skip_to(Phase.FINAL)
 
-    def whole(self, datasets: Sequence[int] = (), scores: Sequence[int] = (300, 200, 100)) -> Done:
-        """A whole round in which all agree; returns the settling transaction."""
-        net = self.net
+    def whole(self, scores: Sequence[int] = (400, 300, 200, 100)) -> list[Done]:
+        """A whole round in which all agree; returns the settling transactions."""
         self.open()
-        self.mine_deltas(net.miners[: len(scores)], datasets)
-        self.judge(dict.fromkeys(net.validators, scores))
-        self.attest({validator: digest(("head", self.round)) for validator in net.validators})
-        return self.tick()
-
-
-def refuses(name: str, *arguments: Any) -> Any:
-    """``pytest.raises`` for a contract's error, with its arguments where given."""
-    import pytest
-
-    return pytest.raises(Reverted, check=lambda e: e.name == name and (not arguments or e.arguments == arguments))
+        self.mine_deltas(self.net.miners[: len(scores)])
+        self.judge(self.net.validators, scores)
+        self.attest(self.net.validators)
+        return self.settle()
