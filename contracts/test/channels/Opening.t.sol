@@ -47,6 +47,10 @@ contract OpeningTest is ChannelsWorld {
         channels.open(server, MODEL, 0);
         vm.expectRevert(abi.encodeWithSelector(IModelRegistry.UnknownModel.selector, 3));
         channels.open(server, 3, 1);
+        vm.expectRevert(
+            abi.encodeWithSelector(IERC20Errors.ERC20InsufficientBalance.selector, user, FUNDS, FUNDS + 1)
+        );
+        channels.open(server, MODEL, FUNDS + 1);
         vm.stopPrank();
         vm.expectRevert(
             abi.encodeWithSelector(IERC20Errors.ERC20InsufficientAllowance.selector, address(channels), 0, 1)

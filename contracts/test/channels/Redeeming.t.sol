@@ -70,6 +70,7 @@ contract RedeemingTest is ChannelsWorld {
         _refused(channelId, 1, new bytes(65));
         _refused(channelId, 1, abi.encodePacked(_sign(userKey, channelId, MODEL, 1), uint8(0)));
         (uint8 v, bytes32 r, bytes32 s) = vm.sign(userKey, channels.voucherHash(channelId, MODEL, 1));
+        _refused(channelId, 1, abi.encodePacked(r, v == 27 ? s : s | bytes32(uint256(1) << 255))); // the compact form
         _refused(channelId, 1, abi.encodePacked(r, bytes32(ORDER - uint256(s)), v == 27 ? uint8(28) : uint8(27)));
         _redeem(channelId, 1);
     }

@@ -133,6 +133,9 @@ contract ScoringTest is RoundsWorld {
         vm.prank(validator(2));
         vm.expectRevert(IRounds.NotCommitted.selector);
         rounds.revealScores(MODEL, 1, list(5), new uint8[](1), REPORT, SALT);
+        vm.prank(validator(2));
+        vm.expectRevert(abi.encodeWithSelector(IRounds.WrongPhase.selector, SCORE_REVEAL, SCORE));
+        rounds.commitScores(MODEL, 1, ANY);
         vm.startPrank(validator(0));
         vm.expectRevert(IRounds.CommitmentMismatch.selector);
         rounds.revealScores(MODEL, 1, list(6), new uint8[](1), REPORT, SALT);
@@ -286,10 +289,16 @@ contract ScoringTest is RoundsWorld {
         rounds.commitHead(MODEL, 1, ANY);
         vm.stopPrank();
         commitHead(1, bytes32(0));
+        vm.prank(validator(0));
+        vm.expectRevert(abi.encodeWithSelector(IRounds.WrongPhase.selector, ATTEST, ATTEST_REVEAL));
+        rounds.revealHead(MODEL, 1, HEAD, SALT);
         reach(ATTEST_REVEAL);
-        vm.prank(validator(2));
+        vm.startPrank(validator(2));
+        vm.expectRevert(abi.encodeWithSelector(IRounds.WrongPhase.selector, ATTEST_REVEAL, ATTEST));
+        rounds.commitHead(MODEL, 1, ANY);
         vm.expectRevert(IRounds.NotCommitted.selector);
         rounds.revealHead(MODEL, 1, HEAD, SALT);
+        vm.stopPrank();
         vm.prank(validator(1));
         vm.expectRevert(IRounds.ZeroDigest.selector);
         rounds.revealHead(MODEL, 1, bytes32(0), SALT);

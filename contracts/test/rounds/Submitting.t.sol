@@ -76,6 +76,13 @@ contract SubmittingTest is RoundsWorld {
         rounds.commitDelta(MODEL, 1, ANY);
     }
 
+    function test_commitDelta_whenAValidator_thenNotEnrolled() public {
+        open();
+        vm.prank(validator(0));
+        vm.expectRevert(abi.encodeWithSelector(IRounds.NotEnrolled.selector, validator(0)));
+        rounds.commitDelta(MODEL, 1, ANY);
+    }
+
     // --- reveals ---
 
     function test_revealDelta_whenItFits_thenASubmission() public {
