@@ -13,6 +13,7 @@ from client.types import FULL_VALUE, ChannelInfo, DatasetInfo, ModelInfo, Policy
 from contracts.enums import Level, Role, ScoreReason
 
 MAX_PAGES = 160  # ticks that one call sends at most; the largest round takes about 90
+NEXT_BLOCK_SECONDS = 120.0  # for the block after an announcement
 REGISTER_GAS = 900_000  # of a dataset, whose cost can't be estimated in the block of its announcement
 
 
@@ -38,6 +39,8 @@ class Actions(ABC):
     def dataset_id_of(self, root: bytes) -> int: ...
     @abstractmethod
     def dataset_deposit(self) -> int: ...
+    @abstractmethod
+    def wait_block(self, number: int, timeout: float) -> int: ...
     @abstractmethod
     def channel(self, channel_id: bytes) -> ChannelInfo: ...
     @abstractmethod
@@ -102,10 +105,19 @@ class Actions(ABC):
             raise Reverted("DuplicateRoot", (root,), sentence("DuplicateRoot", ("root",), (root,)))
         salt = self._dataset_salt(model_id, root)
         commitment = bytes(self._read("DataRegistry", "commitmentOf", model_id, self.address, root, salt))
-        if not int(self._read("DataRegistry", "announcedAt", commitment)):
-            self._transact("DataRegistry", "announce", commitment)
+        announced = int(self._read("DataRegistry", "announcedAt", commitment))
+        if not announced:
+            announced = self._transact("DataRegistry", "announce", commitment).block
         args = (model_id, root, licence, size, shards, heldout, salt)
-        receipt = self._spend("DataRegistry", self.dataset_deposit(), "register", *args, gas=REGISTER_GAS)
+        try:
+            receipt = self._spend("DataRegistry", self.dataset_deposit(), "register", *args, gas=REGISTER_GAS)
+        except Reverted as error:
+            if error.name != "NotAnnounced":
+                raise
+            self.wait_block(
+                announced + 1, NEXT_BLOCK_SECONDS
+            )  # some nodes try calls in the newest block
+            receipt = self._spend("DataRegistry", self.dataset_deposit(), "register", *args, gas=REGISTER_GAS)
         return self.dataset(int(receipt.event("DatasetRegistered").args["id"]))
 
     def vote_dataset(self, dataset_id: int, accept: bool, value: int = FULL_VALUE) -> Receipt:

@@ -20,7 +20,7 @@ from node.interfaces import DatasetVoter
 from node.texts import Texts
 
 LOOK_SECONDS = 2.0  # between two looks for new datasets
-REFUSED_SECONDS = 60.0  # before a vote that the chain refused is tried again
+REFUSED_SECONDS = 10.0  # before a vote that the chain refused is tried again
 GIVE_UP_SECONDS = 120.0  # after which content that nobody gives is a reason to reject
 MAX_DATASET_BYTES = 4 * 2**30  # of text in one dataset
 
