@@ -42,15 +42,28 @@ class Outcome:
 class Worker:
     """One copy of the sources in which mutants are tried, one after the other."""
 
-    def __init__(self, number: int) -> None:
-        self.root = FOLDER / f"worker-{number}"
-        shutil.rmtree(self.root / "contracts", ignore_errors=True)
-        self.root.mkdir(parents=True, exist_ok=True)
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @classmethod
+    def make(cls, number: int = 0) -> Worker:
+        """A copy of the sources and the tests, and whatever of it was compiled before."""
+        worker = cls(FOLDER / f"worker-{number}")
+        shutil.rmtree(worker.root / "contracts", ignore_errors=True)
+        worker.root.mkdir(parents=True, exist_ok=True)
         skip = shutil.ignore_patterns("artifacts", "__pycache__", "assurance", "proofs")
-        shutil.copytree(ROOT / "contracts", self.root / "contracts", ignore=skip)
-        shutil.copy(ROOT / "foundry.toml", self.root / "foundry.toml")
-        if not (self.root / "node_modules").exists():
-            (self.root / "node_modules").symlink_to(ROOT / "node_modules")
+        shutil.copytree(ROOT / "contracts", worker.root / "contracts", ignore=skip)
+        shutil.copy(ROOT / "foundry.toml", worker.root / "foundry.toml")
+        if not (worker.root / "node_modules").exists():
+            (worker.root / "node_modules").symlink_to(ROOT / "node_modules")
+        return worker
+
+    def clone(self, number: int) -> Worker:
+        """Another one with the same sources, compiled as far."""
+        twin = Worker(FOLDER / f"worker-{number}")
+        shutil.rmtree(twin.root, ignore_errors=True)
+        shutil.copytree(self.root, twin.root, symlinks=True)
+        return twin
 
     def prove_whole(self) -> dict[str, str]:
         """The unchanged sources pass every test; returns their code. Raises :class:`ToolFailed`."""
@@ -107,10 +120,11 @@ def run_all(mutants: list[Mutant], workers: int, known: dict[str, Outcome]) -> d
     results, lock = dict(known), threading.Lock()
     broken: list[Exception] = []
 
-    def work(number: int) -> None:
+    first = Worker.make()
+    whole = first.prove_whole()
+
+    def work(worker: Worker) -> None:
         try:
-            worker = Worker(number)
-            whole = worker.prove_whole()
             while not broken:
                 mutant = waiting.get_nowait()
                 outcome = worker.try_mutant(mutant, whole)
@@ -123,7 +137,8 @@ def run_all(mutants: list[Mutant], workers: int, known: dict[str, Outcome]) -> d
         except Exception as error:  # noqa: BLE001 - told by the main thread
             broken.append(error)
 
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(workers)]
+    team = [first, *(first.clone(number) for number in range(1, workers))]
+    threads = [threading.Thread(target=work, args=(worker,)) for worker in team]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -51,12 +51,15 @@ contract ConsensusProof is Test {
     function check_upper_whenAVoterSplitsInTwo_thenTheSame(Votes calldata v, uint96 piece) external pure {
         _sane(v);
         vm.assume(piece <= v.weights[0]);
-        uint256[] memory column = new uint256[](4);
-        column[0] = (uint256(v.scores[0]) << 128) | piece;
-        column[1] = (uint256(v.scores[0]) << 128) | (v.weights[0] - piece);
-        column[2] = (uint256(v.scores[1]) << 128) | v.weights[1];
-        column[3] = (uint256(v.scores[2]) << 128) | v.weights[2];
-        assertEq(Consensus.upper(column, new uint256[](4), _kappa(v)), _upper(v));
+        uint256[] memory whole = new uint256[](2);
+        uint256[] memory split = new uint256[](3);
+        whole[0] = (uint256(v.scores[0]) << 128) | v.weights[0];
+        split[0] = (uint256(v.scores[0]) << 128) | piece;
+        split[1] = (uint256(v.scores[0]) << 128) | (v.weights[0] - piece);
+        (whole[1], split[2]) =
+            ((uint256(v.scores[1]) << 128) | v.weights[1], (uint256(v.scores[1]) << 128) | v.weights[1]);
+        uint256 one = Consensus.upper(whole, new uint256[](2), _kappa(v));
+        assertEq(Consensus.upper(split, new uint256[](3), _kappa(v)), one);
     }
 
     function check_agreement_isAPart(uint64 low, uint64 high) external pure {

@@ -115,8 +115,8 @@ contract MoneyProof is Test {
     {
         vm.assume(bps <= 5_000 && own > 0);
         uint256 part = Splitting.delegatorsPart(amount, own, delegated, bps);
-        assertLe(part, amount);
-        assertLe(part * (uint256(own) + delegated), uint256(amount) * delegated);
+        uint256 stake = (uint256(own) + delegated) * 10_000;
+        assertLe(part * stake, uint256(amount) * delegated * (10_000 - bps));
     }
 
     function check_sharesAt_fallsWithTheRounds(uint64 round) external pure {
