@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-YICES_SECONDS = 20
+YICES_SECONDS = 5
 SETTINGS = {"produce-models": "true", "incremental": "false", "solve-bv-as-int": "sum", "tlimit": "120000"}
 
 
