@@ -48,6 +48,7 @@ class Worker:
         self._tick_at: tuple[tuple[int, Action], float] | None = None
         self._backoff = BACKOFF_FIRST_SECONDS
         self._prepared = False
+        self._waited_at = -1  # the block in which there was nothing to do
 
     def run(self) -> None:
         """Work until the runtime stops."""
@@ -76,6 +77,9 @@ class Worker:
 
     def step(self) -> bool:
         """Look once and do the one thing to do; true when something was done."""
+        block = self.chain.block_number()
+        if block == self._waited_at:
+            return False  # nothing was to be done, and nothing has changed since
         number = self._number()
         if self.view is not None and self.view.round != number > 0 and self.finished < self.view.round:
             self.finish(self.chain.round(self.model.id, self.view.round))  # it ended and the next opened between looks
@@ -83,6 +87,7 @@ class Worker:
         self._note(view)
         action = self.decide(view)
         self.runtime.status.update_model(self.model.name, action=str(action))
+        self._waited_at = block if action is Action.WAIT else -1
         if action is Action.WAIT:
             self._keep_seed(view)
             return False
