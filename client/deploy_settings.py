@@ -64,7 +64,7 @@ class DeploySettings:
 
     @property
     def max_round_blocks(self) -> int:
-        """The longest round of any model: who leaves as it opens can still be slashed when it is settled, some time after its end."""
+        """The longest round of any model: who leaves as it opens can still be slashed when it is settled."""
         return self.unbonding_blocks * 3 // 4
 
     def _check_numbers(self, local: bool) -> None:
