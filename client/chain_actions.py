@@ -114,9 +114,7 @@ class Actions(ABC):
         except Reverted as error:
             if error.name != "NotAnnounced":
                 raise
-            self.wait_block(
-                announced + 1, NEXT_BLOCK_SECONDS
-            )  # some nodes try calls in the newest block
+            self.wait_block(announced + 1, NEXT_BLOCK_SECONDS)  # some nodes try calls in the newest block
             receipt = self._spend("DataRegistry", self.dataset_deposit(), "register", *args, gas=REGISTER_GAS)
         return self.dataset(int(receipt.event("DatasetRegistered").args["id"]))
 
