@@ -9,8 +9,11 @@ PRESET ?= default
 DEMO := --preset $(PRESET) $(if $(filter 1 yes true,$(GANACHE)),--ganache) \
         $(if $(TEXT),--text '$(TEXT)') $(if $(FIELD),--field '$(FIELD)')
 PYTEST := $(BIN)/python -m pytest
-# Files of tests are spread over two workers; see tests/schedule.py for what may run beside what.
-SPREAD := -n 2 --dist loadgroup
+# Tests that start whole networks of processes run one after the other: two at once on two cores starve each other's clocks.
+NETWORKS := tests/e2e tests/integration/test_roles_processes.py tests/integration/test_swarm_peers.py \
+            tests/integration/test_storage_daemons.py
+# The other files are spread over two workers, each file whole, since its tests share fixtures.
+SPREAD := -n 2 --dist loadfile
 # With two threads of arithmetic in each of two workers, they would wait for one another on two cores.
 SPREAD_PYTEST := OMP_NUM_THREADS=1 $(PYTEST) $(SPREAD)
 FORGE := $(firstword $(wildcard node_modules/@foundry-rs/forge-*/bin/forge) $(shell command -v forge 2>/dev/null))
@@ -37,8 +40,10 @@ stop: ## stop the network that `make up` started
 test: setup ## all checks and tests but the deep ones (under 15 minutes on two cores)
 	@$(MAKE) --no-print-directory check
 	@$(MAKE) --no-print-directory contracts
-	@echo "== tests in Python, all but the deep ones"
-	@$(SPREAD_PYTEST) -m "not deep"
+	@echo "== tests in Python that start whole networks"
+	@$(PYTEST) -m "not deep" $(NETWORKS)
+	@echo "== the other tests in Python, all but the deep ones"
+	@$(SPREAD_PYTEST) -m "not deep" $(addprefix --ignore=,$(NETWORKS))
 
 test-fast: setup ## the quick tests (under 90 seconds)
 	@$(MAKE) --no-print-directory contracts-fast

@@ -14,7 +14,6 @@ import pytest
 
 from client.errors import ChainUnavailable
 from client.settings import Network
-from tests.schedule import pytest_collection_modifyitems as pytest_collection_modifyitems  # a hook, found by its name
 
 if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount
