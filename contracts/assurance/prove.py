@@ -11,7 +11,7 @@ from pathlib import Path
 from contracts.assurance.tools import ROOT, WORK, ToolFailed, environment, tool
 
 SOLVER = Path(__file__).with_name("solve.py")
-ASSERTION_SECONDS = 160
+ASSERTION_SECONDS = 70
 _RESULT = re.compile(r"\[(PASS|FAIL|TIMEOUT|ERROR)\]\S* (check_\w+)")
 
 

@@ -69,14 +69,6 @@ contract ConsensusProof is Test {
         if (low == high) assertEq(agreement, 1_000_000);
     }
 
-    function check_weightQ16_ofAllIsAtMostOne(uint40 a, uint40 b, uint40 c) external pure {
-        uint256 total = uint256(a) + b + c;
-        uint256 sum = uint256(Consensus.weightQ16(a, total)) + Consensus.weightQ16(b, total)
-            + Consensus.weightQ16(c, total);
-        assertLe(sum, 65_536);
-        if (total > 0) assertGe(sum + 3, 65_536);
-    }
-
     function check_lanes_whenPacked_thenReadBack(uint32 score, uint8 reason, uint8 index) external pure {
         vm.assume(score <= 1e9 && index < 8 && (score == 0 || reason == 0));
         uint256 lane = Lanes.at(Lanes.placed(Lanes.pack(score, reason), index), index);
