@@ -16,6 +16,7 @@ from node.models.run import logits_of
 from node.training.personal import Adapted, PersonalSettings, adapt, open_personal, read_text
 from tests.unit.nano_world import documents, nano, nano_world
 
+pytestmark = pytest.mark.slow  # each test trains a model
 SETTINGS = PersonalSettings(steps=20, sequence=64, lr=0.01, layers=4)
 
 

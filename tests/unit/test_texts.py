@@ -21,6 +21,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
+@pytest.mark.slow
 def test_law_when_extracted_then_halves_share_no_near_copies(cache: Path) -> None:
     law = texts.sample_texts(cache, ("law",))["law"]
     everything, halves = _documents(law.path), [_documents(law.parts[name]) for name in texts.CONTRIBUTORS]
@@ -35,6 +36,7 @@ def test_law_when_extracted_then_halves_share_no_near_copies(cache: Path) -> Non
         assert max(len(own & other) / len(own | other) for other in others) < 0.75
 
 
+@pytest.mark.slow
 def test_texts_when_cached_then_are_not_extracted_again(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = texts.sample_texts(cache, ("law",))["law"]
 
@@ -52,6 +54,7 @@ def test_computing_when_extracted_then_is_documentation(cache: Path) -> None:
     assert any(text.startswith('The "for" statement') for text in _documents(computing.path))
 
 
+@pytest.mark.slow
 def test_general_when_extracted_then_has_no_tags(cache: Path) -> None:
     general = texts.sample_texts(cache, ("general",))["general"]
     documents = _documents(general.path)
