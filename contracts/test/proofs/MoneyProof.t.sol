@@ -43,13 +43,6 @@ contract MoneyProof is Test {
         assertEq(_book.totalShares, rest);
     }
 
-    function check_part_ofTwoIsAtMostOfBoth(uint32 amount, uint16 a, uint16 b) external pure {
-        vm.assume(uint256(a) + b <= 10_000);
-        uint256 each = Splitting.part(amount, a) + Splitting.part(amount, b);
-        assertLe(each, Splitting.part(amount, a + b));
-        assertLe(Splitting.part(amount, a + b), amount);
-    }
-
     function check_share_isAtMostWhatIsLeft(uint96 amount, uint40 weight, uint40 total, uint96 left) external pure {
         assertLe(Splitting.share(amount, weight, total, left), left);
     }
