@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -58,6 +58,25 @@ class TrainResult:
     stopped: bool
 
 
+def _nothing(step: int, parameters: Sequence[torch.nn.Parameter]) -> None:
+    """The hook that does nothing."""
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """Called inside every inner step with its number (from 0) and the trained parameters, in the vector's order.
+
+    ``after_backward``: their ``grad`` holds the step's whole gradient (all accumulated parts), neither clipped nor used
+    yet; a team averages gradients here, in place. ``on_step``: they hold the step's result; a team averages values here.
+    """
+
+    after_backward: Callable[[int, Sequence[torch.nn.Parameter]], None] = _nothing
+    on_step: Callable[[int, Sequence[torch.nn.Parameter]], None] = _nothing
+
+
+NO_HOOKS = Hooks()
+
+
 @dataclass
 class _Prefixes:
     """Frozen layers' results of windows that will be read again."""
@@ -87,6 +106,7 @@ def run_inner(
     objective: Objective | None = None,
     progress: Callable[[Step], None] = lambda step: None,
     should_stop: Callable[[], bool] = lambda: False,
+    hooks: Hooks = NO_HOOKS,
 ) -> TrainResult:
     """Train from the model's present values; leaves the model as it was and returns the difference.
 
@@ -112,8 +132,10 @@ def run_inner(
             inputs, targets = windows.inputs(rows), windows.targets(rows)
             loss = goal.loss(model, hidden_of(model, inputs, prefixes.of(rows, inputs)), inputs, targets)
             loss.backward()  # type: ignore[no-untyped-call]
+            hooks.after_backward(step, parameters)
             torch.nn.utils.clip_grad_norm_(parameters, settings.clip)
             optimizer.step()
+            hooks.on_step(step, parameters)
             optimizer.zero_grad(set_to_none=True)
             losses.append(float(loss.detach()))
             tokens += int(windows.predicted[rows].sum())

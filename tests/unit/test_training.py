@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ import torch
 from client.errors import EmptyText
 from node.models.head_loss import frozen_head_loss, place_losses
 from node.training.batches import IGNORED, Windows, pack, rows_for, training_windows
-from node.training.inner import InnerSettings, Step, run_inner, schedule
+from node.training.inner import Hooks, InnerSettings, Step, run_inner, schedule
 from node.training.objectives import Distil, distil_loss, train_loss
 from tests.unit.nano_world import documents, nano
 
@@ -41,6 +43,23 @@ def test_run_inner_when_the_deadline_comes_then_stops_with_what_it_has() -> None
     calls = iter([False, False, True])
     result = run_inner(nano("law"), _windows(), InnerSettings(9, 2, 0.01), should_stop=lambda: next(calls))
     assert result.stopped and len(result.losses) == 2 and result.delta.any()
+
+
+def test_run_inner_when_hooked_then_gradients_can_be_changed_before_and_values_after_each_step() -> None:
+    calls: list[tuple[str, int]] = []
+
+    def forget(step: int, parameters: Sequence[torch.nn.Parameter]) -> None:
+        calls.append(("backward", step))
+        for parameter in parameters:
+            assert parameter.grad is not None
+            parameter.grad.zero_()
+
+    def on_step(step: int, parameters: Sequence[torch.nn.Parameter]) -> None:
+        calls.append(("step", step))
+
+    result = run_inner(nano("law"), _windows(), InnerSettings(2, 2, 0.01), hooks=Hooks(forget, on_step))
+    assert calls == [("backward", 0), ("step", 0), ("backward", 1), ("step", 1)]
+    assert not result.delta.any()
 
 
 def test_run_inner_when_distilling_then_student_comes_nearer_to_its_parent() -> None:
