@@ -19,7 +19,17 @@ from contracts.reference.bonds import (
     live_bonds,
     validator_weight,
 )
-from contracts.reference.clock import PhaseAt, RoundFacts, ending, is_quorum, phase_at, start_of
+from contracts.reference.clock import (
+    NEVER,
+    PhaseAt,
+    RoundFacts,
+    ending,
+    is_quorum,
+    may_open,
+    phase_at,
+    released,
+    start_of,
+)
 from contracts.reference.constants import (
     BOND_ALPHA_BPS,
     BOND_ONE,
@@ -134,6 +144,7 @@ __all__ = [
     "MAX_SCORE",
     "MAX_SLASH_BPS",
     "MAX_VALIDATORS",
+    "NEVER",
     "ONE_Q16",
     "PAGE_GROUPS",
     "PAGE_UNITS",
@@ -186,6 +197,7 @@ __all__ = [
     "is_sampled",
     "live_bonds",
     "lower_median",
+    "may_open",
     "missed_after",
     "pack_group",
     "paid_blocks",
@@ -194,6 +206,7 @@ __all__ = [
     "reach",
     "rejoin_block",
     "release_block",
+    "released",
     "shares_for",
     "shares_for_round",
     "slashed",

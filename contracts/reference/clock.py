@@ -1,11 +1,18 @@
-"""A round's phases: a pure function of what is known of it and of a block number (``RoundClock.sol``)."""
+"""A round's phases: a pure function of what is known of it and of a block number (``RoundClock.sol``).
+
+Rounds overlap: the next one may open once COMMIT of a round has closed, and is *held* in TRAIN or COMMIT until the one
+before it is settled. ``may_open`` says when; ``released`` what the windows become when it is let go.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from contracts.enums import Phase, VoidReason
 from contracts.reference.constants import BPS, HASH_BLOCKS, QUORUM_BPS
+
+NEVER = 2**256 - 1
+"""The end of a round that does not end as things stand: it is held."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +36,8 @@ class RoundFacts:
     quorum_bps: int = QUORUM_BPS
     history_blocks: int = HASH_BLOCKS
     """How far back the chain's block hashes can be read."""
+    held: bool = False
+    """Whether the round before is not settled yet: the round can't pass COMMIT."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +50,15 @@ class PhaseAt:
 
 
 def phase_at(facts: RoundFacts, block: int) -> PhaseAt:
-    """The phase at a block (``RoundClock.phaseAt``)."""
+    """The phase at a block (``RoundClock.phaseAt``).
+
+    A held round stays in COMMIT beyond its window; until when is not known, so its phase ends with the next block.
+    """
     end_block, phase, reason = ending(facts)
     if block >= end_block:
         return PhaseAt(phase, 0, reason)
+    if facts.held and block >= start_of(facts, Phase.REVEAL):
+        return PhaseAt(Phase.COMMIT, block + 1)
     end = facts.open_block
     for index, length in enumerate(facts.windows):
         end += length
@@ -59,7 +73,12 @@ def start_of(facts: RoundFacts, phase: Phase) -> int:
 
 
 def ending(facts: RoundFacts) -> tuple[int, Phase, VoidReason]:
-    """The first block at which the round has ended as things stand, and how (``RoundClock.ending``)."""
+    """The first block at which the round has ended as things stand, and how (``RoundClock.ending``).
+
+    A held round ends only where its opening seed is lost; else ``(NEVER, COMMIT, NONE)``.
+    """
+    if facts.held:
+        return _ending_held(facts)
     end: tuple[int, Phase, VoidReason]
     if is_quorum(facts.head_stake, facts.frozen_stake, facts.quorum_bps):
         end = (start_of(facts, Phase.FINAL), Phase.FINAL, VoidReason.NONE)
@@ -78,9 +97,37 @@ def ending(facts: RoundFacts) -> tuple[int, Phase, VoidReason]:
     return end
 
 
+def may_open(newest: RoundFacts, settled: bool, block: int) -> bool:
+    """Whether the round after the newest can open at a block (``Rounds.tick``): at most two are not settled."""
+    return settled or (not newest.held and phase_at(newest, block).phase >= Phase.REVEAL)
+
+
+def released(facts: RoundFacts, miners: int, block: int) -> RoundFacts:
+    """A held round after the one before it was settled in a block (``RoundState.release``).
+
+    COMMIT is stretched to end with that block where its window is over, so that all of REVEAL is still ahead; where all
+    ``miners`` have committed, the present phase closes with it.
+    """
+    windows = list(facts.windows)
+    free = replace(facts, held=False)
+    if block >= start_of(facts, Phase.REVEAL):
+        windows[Phase.COMMIT - 1] = block + 1 - start_of(facts, Phase.COMMIT)
+    elif facts.commits == miners and (phase := phase_at(facts, block).phase) <= Phase.COMMIT:
+        windows[phase - 1] = block + 1 - start_of(facts, phase)
+        if phase == Phase.TRAIN:
+            windows[Phase.COMMIT - 1] = 0
+    return replace(free, windows=tuple(windows))
+
+
 def is_quorum(stake: int, frozen_stake: int, quorum_bps: int = QUORUM_BPS) -> bool:
     """Whether so much of all frozen stake took part."""
     return stake * BPS >= frozen_stake * quorum_bps
+
+
+def _ending_held(facts: RoundFacts) -> tuple[int, Phase, VoidReason]:
+    if facts.seed_known:
+        return NEVER, Phase.COMMIT, VoidReason.NONE
+    return facts.open_block + facts.history_blocks + 1, Phase.VOID, VoidReason.NO_SEED
 
 
 def _seed_lost(facts: RoundFacts) -> int | None:

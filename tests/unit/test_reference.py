@@ -84,6 +84,62 @@ def test_phase_when_a_window_was_closed_then_is_skipped() -> None:
     assert reference.phase_at(changed(windows=(4, 0, 5, 10, 5, 5, 5)), 104).phase == Phase.REVEAL
 
 
+@pytest.mark.parametrize(
+    ("block", "phase", "end"),
+    [
+        (100, Phase.TRAIN, 110),
+        (109, Phase.TRAIN, 110),
+        (110, Phase.COMMIT, 115),
+        (114, Phase.COMMIT, 115),
+        (115, Phase.COMMIT, 116),
+        (9999, Phase.COMMIT, 10000),
+    ],
+)
+def test_phase_when_held_then_never_passes_commit(block: int, phase: Phase, end: int) -> None:
+    for facts in (changed(held=True), changed(held=True, commits=0, reveals=0, scores_stake=0, head_stake=0)):
+        found = reference.phase_at(facts, block)
+        assert (found.phase, found.phase_end, found.reason) == (phase, end, VoidReason.NONE)
+    assert reference.ending(changed(held=True)) == (reference.NEVER, Phase.COMMIT, VoidReason.NONE)
+
+
+def test_phase_when_held_and_the_seed_is_lost_then_void_also_after_the_release() -> None:
+    facts = changed(held=True, seed_known=False, commits=0, reveals=0)
+    assert reference.phase_at(facts, 356) == reference.PhaseAt(Phase.COMMIT, 357)
+    assert reference.phase_at(facts, 357) == reference.PhaseAt(Phase.VOID, 0, VoidReason.NO_SEED)
+    free = reference.released(facts, 3, 400)
+    assert reference.ending(free) == (357, Phase.VOID, VoidReason.NO_SEED)
+    assert reference.phase_at(free, 400).reason == VoidReason.NO_SEED
+
+
+def test_may_open_when_commit_closed_then_once() -> None:
+    assert [reference.may_open(FACTS, False, block) for block in (100, 114, 115, 9999)] == [False, False, True, True]
+    assert not reference.may_open(changed(held=True), False, 9999)
+    assert reference.may_open(changed(held=True), True, 100)
+    assert reference.may_open(changed(commits=0, reveals=0), False, 115), "an empty round, not settled yet"
+
+
+@pytest.mark.parametrize(
+    ("commits", "block", "windows", "reveal"),
+    [
+        (2, 105, (10, 5), 115),
+        (2, 114, (10, 5), 115),
+        (2, 115, (10, 6), 116),
+        (2, 150, (10, 41), 151),
+        (3, 105, (6, 0), 106),
+        (3, 112, (10, 3), 113),
+        (3, 150, (10, 41), 151),
+    ],
+)
+def test_released_when_the_round_before_is_settled_then_commit_stretches_or_closes(
+    commits: int, block: int, windows: tuple[int, int], reveal: int
+) -> None:
+    free = reference.released(changed(held=True, commits=commits, reveals=0), 3, block)
+    assert (free.held, free.windows[:2], free.windows[2:]) == (False, windows, FACTS.windows[2:])
+    assert reference.start_of(free, Phase.REVEAL) == reveal
+    assert reference.phase_at(free, block).phase <= Phase.COMMIT
+    assert reference.phase_at(free, reveal).phase == Phase.REVEAL
+
+
 # --- judgement
 
 
