@@ -67,7 +67,7 @@ class Hooks:
     """Called inside every inner step with its number (from 0) and the trained parameters, in the vector's order.
 
     ``after_backward``: their ``grad`` holds the step's whole gradient (all accumulated parts), neither clipped nor used
-    yet; a team averages gradients here, in place. ``on_step``: they hold the step's result; a team averages values here.
+    yet; a team averages gradients here, in place. ``on_step``: they hold the step's result; a team may average these.
     """
 
     after_backward: Callable[[int, Sequence[torch.nn.Parameter]], None] = _nothing
