@@ -22,10 +22,13 @@ class TeamConfig:
 
     size: int = 1  # peers, this one included
     role: str = "leader"  # "leader" commits; "member" trains and averages
-    rank: int = 0  # this peer's number in the team; 0 is the leader
+    rank: int = 0  # this peer's number in the team; 0 is the leader, 1 stands in for it
+    mode: str = "delta"  # averaged: "delta" once a round, "parameters" every `every` steps, "gradients" each step
+    every: int = 10  # inner steps between two averages of parameters
+    silent_seconds: float = 6.0  # seconds without a word after which a peer counts as gone
     miner: str = ""  # the leader's address: a member trains on what was dealt to it
     name: str = ""  # what the team's peers find each other by; the miner's address when empty
-    peers: tuple[str, ...] = ()  # a member's: libp2p multiaddress of the leader
+    peers: tuple[str, ...] = ()  # libp2p multiaddresses of the leader and of its stand-in
     allow: tuple[str, ...] = ()  # libp2p peer ids that may join; beyond loopback it must name them
     host: str = "127.0.0.1"  # IPv4 address of this machine at which the team's other machines reach it
     port: int = 0  # TCP port of the team's connections; 0 takes a free one
@@ -182,6 +185,10 @@ def _check(config: NodeConfig) -> None:
         (config.margin_blocks >= 0, "margin_blocks must not be negative"),
         (config.team.role in ("leader", "member"), "team.role must be leader or member"),
         (1 <= config.team.size <= 64, "team.size must be 1 to 64"),
+        (0 <= config.team.rank < 64, "team.rank must be 0 to 63"),
+        (config.team.mode in ("delta", "parameters", "gradients"), "team.mode must be delta, parameters or gradients"),
+        (config.team.every >= 1, "team.every must be at least 1"),
+        (config.team.silent_seconds >= 1, "team.silent_seconds must be at least 1"),
         (_is_ipv4(config.team.host), "team.host must be an IPv4 address, like 10.0.0.1"),
         (
             config.team.size == 1 or bool(config.team.allow) or config.team.host.startswith("127."),
@@ -232,10 +239,13 @@ network = "{network}"                    # network.json: chain, contracts, IPFS
 # [team]                     # several machines that are one miner
 # size = 1                   # peers, this one included
 # role = "leader"            # "leader" commits, "member" trains and averages
-# rank = 0                   # this peer's number in the team; 0 is the leader
+# rank = 0                   # this peer's number in the team; 0 is the leader, 1 stands in for it
+# mode = "delta"             # averaged: "delta" once a round, "parameters" every `every` steps, "gradients" each step
+# every = 10                 # inner steps between two averages of parameters
+# silent_seconds = 6.0       # without a word, after which a peer counts as gone and the stand-in takes over
 # miner = ""                 # a member's: the leader's address
 # name = ""                  # same text on all of the team's peers
-# peers = []                 # a member's: multiaddress of the leader
+# peers = []                 # multiaddresses of the leader and of its stand-in
 # allow = []                 # libp2p ids of all of the team's peers (strata node team-id)
 # host = "127.0.0.1"         # this machine's address in the team's network
 # port = 0
