@@ -71,11 +71,11 @@ else
 	@FOUNDRY_PROFILE=fast $(FORGE) test
 endif
 
-contracts-deep: setup ## forge: 10,000 runs, 10 million calls; coverage, slither, proofs, mutants (hours)
+contracts-deep: setup ## forge: 10,000 runs, 10 million calls; coverage, slither, proofs, mutants (hours; goes on where cut off)
 	@PYTHON='$(PYTHON)' .ci/tools
 	@$(MAKE) --no-print-directory contracts-tools
 	@echo "== forge: 10,000 runs of each property, 10 million calls of invariants"
-	@FOUNDRY_PROFILE=deep $(FORGE) test
+	@$(BIN)/python -m contracts.assurance.deep
 
 contracts-tools:
 	@echo "== slither" && $(BIN)/python -m contracts.assurance.findings
