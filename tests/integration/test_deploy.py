@@ -16,42 +16,16 @@ from client.chain_outbox import Outbox
 from client.chain_rpc import Rpc
 from client.deploy import Deployment, DeploySettings, deploy
 from client.deploy_check import Checks
-from client.deploy_plan import ORDER, creation, wiring
+from client.deploy_plan import ORDER, creation
 from client.deploy_state import StateFile
 from client.errors import ChainError, ConfigError, Unfunded
 from client.journal import FileJournal, JournalEntry
 from client.settings import Network
 from tests.conftest import ROOT, ChainProcess
+from tests.deploy_world import PUBLIC_CHAIN, STRANGER, sent, steps
 from tests.faulty_proxy import Fault, FaultyProxy
 
-STRANGER = "0x" + "99" * 20
-PUBLIC_CHAIN = 424242
 SEND = "eth_sendRawTransaction"
-
-
-@pytest.fixture(scope="module")
-def chain(start_chain: Callable[..., ChainProcess]) -> Iterator[ChainProcess]:
-    node = start_chain()
-    yield node
-    node.stop()
-
-
-@pytest.fixture
-def node(chain: ChainProcess) -> Iterator[ChainProcess]:
-    """A chain on which nothing happened yet."""
-    snapshot = chain.rpc("evm_snapshot")
-    yield chain
-    chain.rpc("anvil_setChainId", 31337)
-    chain.rpc("evm_revert", snapshot)
-
-
-def _steps() -> int:
-    settings = DeploySettings.local().complete(STRANGER, 31337)
-    return len(ORDER) + len(wiring(settings, STRANGER, dict.fromkeys(ORDER, STRANGER))) + 2
-
-
-def _sent(node: ChainProcess, account: int = 0) -> int:
-    return int(node.rpc("eth_getTransactionCount", node.account(account).address, "latest"), 16)
 
 
 class Killed(BaseException):
@@ -85,13 +59,13 @@ def test_deployment_when_done_then_all_is_written_and_a_second_run_sends_nothing
     network = deploy(node.url, node.account(0), path=path, say=said.append)
     assert Network.load(path) == network
     assert set(network.contracts) == set(ORDER)
-    assert _sent(node) == _steps() == sum(" of " in line for line in said)
+    assert sent(node) == steps() == sum(" of " in line for line in said)
     state = StateFile.beside(path).load()
     assert state is not None
     assert state.finished
-    assert len(state.transactions) == _steps()
+    assert len(state.transactions) == steps()
     assert deploy(node.url, node.account(0), path=path) == network
-    assert _sent(node) == _steps()
+    assert sent(node) == steps()
 
 
 @pytest.mark.slow
@@ -109,9 +83,9 @@ def test_deployment_when_cut_off_at_every_transaction_then_it_goes_on_and_sends_
         except Killed:
             kills += 1
             assert not path.exists()
-            assert kills <= _steps()
-    assert kills >= _steps() // 2
-    assert _sent(node) == _steps()
+            assert kills <= steps()
+    assert kills >= steps() // 2
+    assert sent(node) == steps()
     assert Network.load(path) == network
     assert FileJournal(tmp_path / "journal").pending() == []
 
@@ -138,7 +112,7 @@ def test_deployment_when_cut_off_at_any_write_then_it_goes_on_and_sends_none_twi
             deploy(node.url, node.account(0), path=path, journal=FileJournal(folder / "journal"))
         network = deploy(node.url, node.account(0), path=path, journal=FileJournal(folder / "journal"))
         assert Network.load(path) == network
-        assert _sent(node) == _steps()
+        assert sent(node) == steps()
         node.rpc("evm_revert", snapshot)
         snapshot = node.rpc("evm_snapshot")
 
@@ -183,7 +157,7 @@ def test_deployment_when_its_process_is_killed_again_and_again_then_it_goes_on(
         )
         codes.append(done.returncode)
     assert codes == [*[-signal.SIGKILL] * 4, 0]
-    assert _sent(node) == _steps()
+    assert sent(node) == steps()
     assert (tmp_path / "network.json").exists()
 
 
@@ -195,7 +169,7 @@ def test_deployment_when_the_wallet_is_used_meanwhile_then_it_is_planned_anew(
         deploy(node.url, account, path=path, journal=FileJournal(tmp_path / "journal"))
     node.rpc("eth_sendTransaction", {"from": account.address, "to": STRANGER, "value": "0x1"})
     network = deploy(node.url, account, path=path, journal=FileJournal(tmp_path / "journal"))
-    assert _sent(node) == _steps() + 1
+    assert sent(node) == steps() + 1
     assert Network.load(path) == network
 
 
@@ -207,7 +181,7 @@ def test_deployment_when_the_line_is_faulty_then_each_transaction_is_sent_once(
         proxy.next(SEND, Fault.LOSE_REPLY, Fault.DUPLICATE, Fault.LOSE_REQUEST, Fault.HALF_REPLY, Fault.LOSE_REPLY)
         proxy.next("eth_getCode", Fault.LOSE_REPLY, Fault.HALF_REPLY)
         network = deploy(proxy.url, node.account(0), path=tmp_path / "network.json")
-    assert _sent(node) == _steps()
+    assert sent(node) == steps()
     assert len(network.contracts) == len(ORDER)
 
 
@@ -215,7 +189,7 @@ def test_deployment_when_the_deployer_is_too_poor_then_nothing_is_sent(node: Cha
     node.rpc("anvil_setBalance", node.account(0).address, hex(10**15))
     with pytest.raises(Unfunded, match="may need"):
         deploy(node.url, node.account(0))
-    assert _sent(node) == 0
+    assert sent(node) == 0
 
 
 def test_deployment_when_the_chain_counts_more_gas_then_more_is_offered(node: ChainProcess) -> None:
@@ -223,7 +197,7 @@ def test_deployment_when_the_chain_counts_more_gas_then_more_is_offered(node: Ch
     with FaultyProxy(node.url) as proxy:
         proxy.always("eth_estimateGas", lambda _, answer: {**answer, "result": hex(int(answer["result"], 16) * 3)})
         dear = Deployment(Rpc(proxy.url), node.account(0).address).quote()
-    assert len(dear.steps) == len(plain.steps) == _steps()
+    assert len(dear.steps) == len(plain.steps) == steps()
     assert 2 * plain.gas < dear.gas < 4 * plain.gas
     small = {"gasLimit": hex(4_000_000)}
     with FaultyProxy(node.url) as proxy:
@@ -251,7 +225,7 @@ def test_deployment_when_another_chain_answers_or_a_known_key_signs_then_refused
     node.rpc("anvil_setChainId", PUBLIC_CHAIN)
     with pytest.raises(ConfigError, match="everybody knows"):
         deploy(node.url, node.account(0))
-    assert _sent(node) == 0
+    assert sent(node) == 0
 
 
 @pytest.mark.slow
@@ -331,4 +305,4 @@ def test_quote_when_some_is_done_then_only_the_rest_is_counted(
     with _dying(monkeypatch, 14, after=False), pytest.raises(Killed):
         deploy(node.url, node.account(0), path=path, journal=FileJournal(tmp_path / "journal"))
     quote = Deployment(Rpc(node.url), node.account(0).address, path=path).quote()
-    assert len(quote.steps) == _steps() - 14
+    assert len(quote.steps) == steps() - 14

@@ -4,45 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from client.cli.main import run
-from client.deploy import DeploySettings
-from client.deploy_plan import ORDER, wiring
 from client.settings import Network
 from client.wallet import Wallets
 from tests.conftest import ChainProcess
-
-PUBLIC_CHAIN = 424242
-
-
-@pytest.fixture(scope="module")
-def chain(start_chain: Callable[..., ChainProcess]) -> Iterator[ChainProcess]:
-    node = start_chain()
-    yield node
-    node.stop()
-
-
-@pytest.fixture
-def node(chain: ChainProcess) -> Iterator[ChainProcess]:
-    """A chain on which nothing happened yet."""
-    snapshot = chain.rpc("evm_snapshot")
-    yield chain
-    chain.rpc("anvil_setChainId", 31337)
-    chain.rpc("evm_revert", snapshot)
-
-
-def _steps() -> int:
-    somebody = "0x" + "99" * 20
-    settings = DeploySettings.local().complete(somebody, 31337)
-    return len(ORDER) + len(wiring(settings, somebody, dict.fromkeys(ORDER, somebody))) + 2
-
-
-def _sent(node: ChainProcess) -> int:
-    return int(node.rpc("eth_getTransactionCount", node.account(0).address, "latest"), 16)
+from tests.deploy_world import PUBLIC_CHAIN, sent, steps
 
 
 @pytest.fixture
@@ -73,13 +44,13 @@ def test_command_when_run_dry_then_it_shows_gas_and_cost_and_sends_nothing(
     text = strata("deploy", "--dry-run")
     assert "deploy Rounds" in text
     assert "give up the deployer's rights" in text
-    assert f"{_steps()} transactions" in text
+    assert f"{steps()} transactions" in text
     assert "which is enough" in text
     found = json.loads(strata("deploy", "--dry-run", "--json"))
-    assert (found["transactions"], len(found["steps"])) == (_steps(), _steps())
+    assert (found["transactions"], len(found["steps"])) == (steps(), steps())
     assert sum(step["gas"] for step in found["steps"]) == found["gas"]
     assert max(step["gas"] for step in found["steps"]) < 15_000_000
-    assert (_sent(node), sorted(os.listdir(tmp_path))) == (0, ["pass", "wallets"])
+    assert (sent(node), sorted(os.listdir(tmp_path))) == (0, ["pass", "wallets"])
 
 
 def test_command_when_run_then_the_network_s_file_works_and_again_it_only_checks(
@@ -90,13 +61,13 @@ def test_command_when_run_then_the_network_s_file_works_and_again_it_only_checks
     assert "reads back as it should" in strata(*args)
     assert Network.load(tmp_path / "mine.json").name == "mine"
     found = json.loads(strata(*args, "--json"))
-    assert (found["sent"], len(found["transactions"])) == (0, _steps())
+    assert (found["sent"], len(found["transactions"])) == (0, steps())
     assert (found["settings"]["vesting_blocks"], found["settings"]["dataset_deposit"]) == (9, str(25 * 10**17))
     assert "ballot_blocks 77 (now 78)" in strata(*args[:-4], "--ballot", "78", "--output", "mine.json", code=1)
     assert "is chain 31337, not 5" in strata("deploy", "--chain-id", "5", code=1)
     assert "is for chain 31337" in strata("deploy", "--config", "net.toml", "--chain-id", "5", code=1)
     assert "Deployed" in strata(*args, "--start-over")
-    assert _sent(node) == 2 * _steps()
+    assert sent(node) == 2 * steps()
 
 
 def test_command_when_the_chain_is_public_then_it_asks_before_it_sends(

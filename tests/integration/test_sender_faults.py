@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,23 +10,8 @@ import pytest
 from client.chain_rpc import RpcError
 from client.errors import TransactionLost
 from client.journal import FileJournal, MemoryJournal
-from tests.conftest import ChainProcess
-from tests.faulty_proxy import Fault, FaultyProxy, Instead, refuse, result
+from tests.faulty_proxy import Fault, Instead, refuse, result
 from tests.sender_world import COUNT, SEND, Scene, in_thread, until
-
-
-@pytest.fixture(scope="module")
-def node(start_chain: Callable[..., ChainProcess]) -> Iterator[ChainProcess]:
-    chain = start_chain()
-    yield chain
-    chain.stop()
-
-
-@pytest.fixture
-def scene(node: ChainProcess, tmp_path: Path) -> Iterator[Scene]:
-    with FaultyProxy(node.url) as proxy:
-        yield Scene(node, proxy, tmp_path)
-    node.rpc("evm_setAutomine", True)
 
 
 @pytest.mark.parametrize("fault", list(Fault))

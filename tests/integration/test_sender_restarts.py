@@ -6,8 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -15,24 +13,9 @@ from client.chain_rpc import RpcError
 from client.chain_send import Call
 from client.errors import TransactionLost, Unfunded
 from client.journal import FileJournal, MemoryJournal
-from tests.conftest import ROOT, ChainProcess
-from tests.faulty_proxy import Fault, FaultyProxy
+from tests.conftest import ROOT
+from tests.faulty_proxy import Fault
 from tests.sender_world import COIN, SEND, Scene, in_thread, until
-
-
-@pytest.fixture(scope="module")
-def node(start_chain: Callable[..., ChainProcess]) -> Iterator[ChainProcess]:
-    chain = start_chain()
-    yield chain
-    chain.stop()
-
-
-@pytest.fixture
-def scene(node: ChainProcess, tmp_path: Path) -> Iterator[Scene]:
-    with FaultyProxy(node.url) as proxy:
-        yield Scene(node, proxy, tmp_path)
-    node.rpc("evm_setAutomine", True)
-
 
 DYING = """
 import os, signal, sys
