@@ -79,17 +79,17 @@ class DigestHasher:
             view = view[missing:]
             if len(self._pending) < CHUNK_BYTES:
                 return
-            self._push(0, _leaf(bytes(self._pending)))
+            self._push(0, _leaf(self._pending))
             self._pending.clear()
         while len(view) >= CHUNK_BYTES:
-            self._push(0, _leaf(bytes(view[:CHUNK_BYTES])))
+            self._push(0, _leaf(view[:CHUNK_BYTES]))
             view = view[CHUNK_BYTES:]
         self._pending += view
 
     def digest(self) -> bytes:
         """The digest of all bytes so far; the hasher can't be fed after it."""
         if self._pending or self.size_bytes == 0:
-            self._push(0, _leaf(bytes(self._pending)))
+            self._push(0, _leaf(self._pending))
             self._pending.clear()
         level = 0
         while level + 1 < len(self._levels) or len(self._levels[level]) > 1:
@@ -189,10 +189,16 @@ _FILE = 2  # UnixFS's type; 1 is a directory, 4 a symbolic link
 _TYPE_FILE = _int_field(1, _FILE)
 
 
-def _leaf(chunk: bytes) -> _Node:
-    data = _bytes_field(2, chunk) if chunk else b""
-    block = _bytes_field(1, _TYPE_FILE + data + _int_field(3, len(chunk)))
-    return _Node(hashlib.sha256(block).digest(), len(chunk), len(block))
+def _leaf(chunk: bytes | bytearray | memoryview) -> _Node:
+    """A chunk's block, hashed around the chunk: it is not copied."""
+    size = len(chunk)
+    head = _TYPE_FILE + (_varint(2 << 3 | 2) + _varint(size) if size else b"")
+    tail = _int_field(3, size)
+    block = _varint(1 << 3 | 2) + _varint(len(head) + size + len(tail)) + head
+    hasher = hashlib.sha256(block)
+    hasher.update(chunk)
+    hasher.update(tail)
+    return _Node(hasher.digest(), size, len(block) + size + len(tail))
 
 
 def _branch(nodes: list[_Node]) -> _Node:

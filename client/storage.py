@@ -1,37 +1,40 @@
 """Content by digest: put, get, pin. The only module that knows ipfshttpclient.
 
 Whatever a daemon hands over is re-hashed here (``client.cid``): bytes that are not what the digest names never reach a
-caller. Every read has a byte limit and a deadline. ``IpfsStore`` speaks to any Kubo-compatible daemon,
-``MemoryStore`` is the fake that ships for tests.
+caller. Every read has a byte limit and a deadline. ``IpfsStore`` speaks to one Kubo-compatible daemon or several,
+``MemoryStore`` is the fake that ships for tests. ``get_many`` fetches side by side from either.
 
-The read cache is a folder shared by the processes of one machine. Entries are named by digest, appear by atomic rename
-after verification, are read-only, and are **hashed again at every read**; a spoiled entry is deleted and fetched anew.
+How a blob is fetched (retries, resumption, other daemons) is in ``client.fetching``, the read cache in
+``client.blob_cache``.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
-import shutil
+import io
+import re
 import threading
 import time
-import uuid
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Any, Protocol, runtime_checkable
 
-from client.cid import CHUNK_BYTES, DigestHasher, cid_of, digest_bytes, digest_file, digest_of
+from client.blob_cache import DEFAULT_LIMIT_BYTES, BlobCache, temporary_beside
+from client.cid import cid_of, digest_bytes, digest_file, digest_of
 from client.errors import DigestMismatch, NotFound, StorageError, StorageUnavailable, TooLarge
+from client.fetching import Ranked, Silent, fetch, get_many, prefetch
 
-__all__ = ["IpfsStore", "MemoryStore", "Store", "cid_of", "digest_bytes", "digest_file", "digest_of"]
+__all__ = [
+    "IpfsStore", "MemoryStore", "Store", "cid_of", "digest_bytes", "digest_file", "digest_of", "get_many", "prefetch",
+]  # fmt: skip
 
 DEFAULT_TIMEOUT_SECONDS = 60.0
 PUT_TIMEOUT_SECONDS = 300.0
 CONNECT_SECONDS = 5.0
 GRACE_SECONDS = 3.0  # for the daemon's own deadline to fire before ours
-LOCK_POLL_SECONDS = 0.05
+NUDGE_SECONDS = 5.0  # between two looks at whether a daemon is connected to the known providers
 
 
 @runtime_checkable
@@ -58,24 +61,29 @@ class Store(Protocol):
 
 
 class IpfsStore:
-    """A store on an IPFS daemon. Threads may share it; ``api`` is a multiaddress like /ip4/127.0.0.1/tcp/5001/http."""
+    """A store on IPFS daemons. Threads may share it.
 
-    def __init__(self, api: str, cache_dir: Path | None = None) -> None:
-        self.api = api
-        self._cache = _Cache(cache_dir) if cache_dir else None
-        self._made: Any = None
-        self._making = threading.Lock()
+    ``api``: a multiaddress like /ip4/127.0.0.1/tcp/5001/http, or several (a sequence, or one text with commas). What is
+    written and pinned goes to the first; reads ask the others where it fails. ``providers``: multiaddresses of daemons
+    that may have what is wanted; ours are connected to them when they give nothing.
+    """
+
+    def __init__(
+        self,
+        api: str | Sequence[str],
+        cache_dir: Path | None = None,
+        cache_bytes: int = DEFAULT_LIMIT_BYTES,
+        providers: Sequence[str] = (),
+    ) -> None:
+        names = re.split(r"[,\s]+", api.strip()) if isinstance(api, str) else list(api)
+        self.api = names[0]
+        self.cache = BlobCache(cache_dir, cache_bytes) if cache_dir else None
+        self._daemons = [_Daemon(name, providers) for name in names]
+        self._ranked = [Ranked(daemon) for daemon in self._daemons]
 
     @property
     def _client(self) -> Any:
-        with self._making:
-            if self._made is None:
-                warnings.filterwarnings("ignore", "The 'strict' parameter is no longer needed", FutureWarning)
-                import ipfshttpclient  # it is old: urllib3 warns of how it is called
-
-                with _mapped("connect to"):  # the constructor skips connect()'s version check, which knows 0.7 at most
-                    self._made = ipfshttpclient.Client(self.api)
-            return self._made
+        return self._daemons[0].client
 
     # ---- writing ----
 
@@ -86,89 +94,61 @@ class IpfsStore:
         return _agreed(digest_bytes(data), cid)
 
     def put_file(self, path: Path) -> bytes:
-        """Store and pin a file, read as a stream; returns its digest."""
-        digest = digest_file(path)
-        with _mapped("add to"):
-            answer = self._client.add(str(path), cid_version=0, timeout=(CONNECT_SECONDS, PUT_TIMEOUT_SECONDS))
-        return _agreed(digest, str(answer["Hash"]))
+        """Store and pin a file, read as a stream; returns its digest. It is hashed here while it is sent."""
+        with ThreadPoolExecutor(1) as hasher:
+            digest = hasher.submit(digest_file, path)
+            with _mapped("add to"):
+                answer = self._client.add(str(path), cid_version=0, timeout=(CONNECT_SECONDS, PUT_TIMEOUT_SECONDS))
+            return _agreed(digest.result(), str(answer["Hash"]))
 
     # ---- reading ----
 
     def get(self, digest: bytes, max_bytes: int, timeout: float = DEFAULT_TIMEOUT_SECONDS) -> bytes:
         """The verified bytes. NotFound after ``timeout`` seconds, TooLarge past ``max_bytes``, DigestMismatch."""
         deadline = time.monotonic() + timeout
-        if self._cache is None:
-            hasher, pieces = DigestHasher(), []
-            for piece in self._stream(digest, max_bytes, deadline):
-                hasher.update(piece)
-                pieces.append(piece)
-            _require(digest, hasher)
-            return b"".join(pieces)
-        with self._cached(self._cache, digest, max_bytes, deadline) as file:
+        if self.cache is None:
+            memory = io.BytesIO()
+            fetch(self._ranked, digest, memory, max_bytes, deadline)
+            return memory.getvalue()
+        with self._cached(self.cache, digest, max_bytes, deadline) as file:
             return file.read()
 
     def get_file(self, digest: bytes, path: Path, max_bytes: int, timeout: float = DEFAULT_TIMEOUT_SECONDS) -> None:
         """Like ``get``, into a file that appears complete or not at all; with a cache it is a hard link, read-only."""
         deadline = time.monotonic() + timeout
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+        temporary = temporary_beside(path)
         try:
-            if self._cache is None:
-                self._fetch(digest, temporary, max_bytes, deadline)
+            if self.cache is None:
+                with temporary.open("x+b") as out:
+                    fetch(self._ranked, digest, out, max_bytes, deadline)
             else:
-                with self._cached(self._cache, digest, max_bytes, deadline) as file:
-                    _link_or_copy(file, self._cache.path(digest), temporary)
+                with self._cached(self.cache, digest, max_bytes, deadline) as file:
+                    self.cache.link(digest, file, temporary)
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
 
+    def check(self, digest: bytes, max_bytes: int, timeout: float = DEFAULT_TIMEOUT_SECONDS) -> int:
+        """Read it from the daemons to the end and keep nothing; its size in bytes. Raises what ``get`` raises."""
+        nowhere = _Nowhere()
+        fetch(self._ranked, digest, nowhere, max_bytes, time.monotonic() + timeout)
+        return nowhere.taken
+
     @contextlib.contextmanager
-    def _cached(self, cache: _Cache, digest: bytes, max_bytes: int, deadline: float) -> Iterator[IO[bytes]]:
+    def _cached(self, cache: BlobCache, digest: bytes, max_bytes: int, deadline: float) -> Iterator[IO[bytes]]:
         """The cache's verified entry, fetched by one process while the others wait."""
         file = cache.open(digest, max_bytes)
-        if file is None:
-            with cache.lock(digest, deadline):
-                file = cache.open(digest, max_bytes)
-                if file is None:
-                    with cache.entry(digest) as temporary:
-                        self._fetch(digest, temporary, max_bytes, deadline)
-                    file = cache.open(digest, max_bytes)
-        if file is None:
-            raise StorageError(f"The cache entry of {cid_of(digest)} vanished while it was read; try again.")
+        while file is None:
+            with cache.claim(digest, deadline) as partial:
+                if partial is not None:
+                    fetch(self._ranked, digest, partial, max_bytes, deadline)
+                    cache.keep(digest, partial)
+                    partial.seek(0)
+                    yield partial
+                    return
+            file = cache.open(digest, max_bytes)
         with file:
             yield file
-
-    def _fetch(self, digest: bytes, path: Path, max_bytes: int, deadline: float) -> None:
-        hasher = DigestHasher()
-        with path.open("xb") as file:
-            for piece in self._stream(digest, max_bytes, deadline):
-                hasher.update(piece)
-                file.write(piece)
-        _require(digest, hasher)
-
-    def _stream(self, digest: bytes, max_bytes: int, deadline: float) -> Iterator[bytes]:
-        """The daemon's bytes for a digest, not yet verified, at most ``max_bytes`` of them."""
-        cid = cid_of(digest)
-        left = deadline - time.monotonic()
-        if left <= 0:
-            raise NotFound(f"No time left to fetch {cid}.")
-        options = {"length": max_bytes + 1, "timeout": f"{max(1, round(left * 1000))}ms"}
-        waits = (CONNECT_SECONDS, left + GRACE_SECONDS)
-        with _mapped("read from"):
-            stream = self._client.cat(cid, opts=options, stream=True, timeout=waits)
-        with contextlib.closing(stream):
-            received = 0
-            while True:
-                with _mapped("read from"):
-                    piece = next(stream, b"")
-                if not piece:
-                    return
-                received += len(piece)
-                if received > max_bytes:
-                    raise TooLarge(f"{cid} has more than the {max_bytes} bytes that are allowed here.")
-                if time.monotonic() > deadline + GRACE_SECONDS:
-                    raise NotFound(f"{cid} was not complete before the deadline: {received} bytes came.")
-                yield bytes(piece)
 
     # ---- pins and peers ----
 
@@ -234,67 +214,68 @@ class IpfsStore:
 _ADD_OPTIONS = {"cid-version": 0, "pin": "true"}
 
 
-class _Cache:
-    """The shared folder of verified content."""
+class _Nowhere(io.BytesIO):
+    """Takes bytes and counts them."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    taken = 0
 
-    def path(self, digest: bytes) -> Path:
-        name = digest.hex()
-        return self.folder / name[:2] / name
+    def write(self, data: Any) -> int:
+        """Forgets them."""
+        self.taken += len(data)
+        return len(data)
 
-    def open(self, digest: bytes, max_bytes: int) -> IO[bytes] | None:
-        """The entry, hashed and rewound; None where there is none or it is spoiled (then it is deleted)."""
-        path = self.path(digest)
-        try:
-            file = path.open("rb")
-        except FileNotFoundError:
-            return None
-        try:
-            if os.fstat(file.fileno()).st_size > max_bytes:
-                raise TooLarge(f"{cid_of(digest)} has more than the {max_bytes} bytes that are allowed here.")
-            hasher = DigestHasher()
-            while piece := file.read(CHUNK_BYTES * 4):
-                hasher.update(piece)
-            if hasher.digest() != digest:
-                path.unlink(missing_ok=True)
-                file.close()
-                return None
-            file.seek(0)
-            return file
-        except BaseException:
-            file.close()
-            raise
+    def truncate(self, size: int | None = None) -> int:
+        """Begins anew."""
+        self.taken = 0
+        return 0
 
-    @contextlib.contextmanager
-    def entry(self, digest: bytes) -> Iterator[Path]:
-        """A temporary path that becomes the entry if the block ends well."""
-        path = self.path(digest)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-        try:
-            yield temporary
-            temporary.chmod(0o444)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
 
-    @contextlib.contextmanager
-    def lock(self, digest: bytes, deadline: float) -> Iterator[None]:
-        """One process at a time fetches a digest; a holder that dies lets go."""
-        locks = self.folder / "locks"
-        locks.mkdir(parents=True, exist_ok=True)
-        with (locks / digest.hex()[:3]).open("ab") as file:  # at most 4096 lock files, never deleted
+class _Daemon:
+    """One daemon as a source to fetch from."""
+
+    def __init__(self, name: str, providers: Sequence[str]) -> None:
+        self.name = name
+        self._providers = providers
+        self._made: Any = None
+        self._making = threading.Lock()
+        self._nudged = float("-inf")
+
+    @property
+    def client(self) -> Any:
+        with self._making:
+            if self._made is None:
+                warnings.filterwarnings("ignore", "The 'strict' parameter is no longer needed", FutureWarning)
+                import ipfshttpclient  # it is old: urllib3 warns of how it is called
+
+                with _mapped("connect to"):  # the constructor skips connect()'s version check, which knows 0.7 at most
+                    self._made = ipfshttpclient.Client(self.name)
+            return self._made
+
+    def stream(
+        self, cid: str, offset: int, length: int, seconds: float, patience: float
+    ) -> Generator[bytes, None, None]:
+        """The daemon's bytes, unverified. The daemon itself gives up after ``seconds``."""
+        options: dict[str, Any] = {"length": length, "timeout": f"{max(1, round(seconds * 1000))}ms"}
+        if offset:
+            options["offset"] = offset
+        waits = (CONNECT_SECONDS, patience + (GRACE_SECONDS if patience >= seconds else 0.0))
+        with _heard(self.name):
+            stream = self.client.cat(cid, opts=options, stream=True, timeout=waits)
+        with contextlib.closing(stream):
             while True:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() > deadline:
-                        raise NotFound(f"{cid_of(digest)}: another process still fetches it at the deadline.") from None
-                    time.sleep(LOCK_POLL_SECONDS)
-            yield
+                with _heard(self.name):
+                    piece = next(stream, b"")
+                if not piece:
+                    return
+                yield bytes(piece)
+
+    def nudge(self) -> None:
+        """Connect to the known providers, if it is time to look."""
+        if self._providers and time.monotonic() - self._nudged > NUDGE_SECONDS:
+            self._nudged = time.monotonic()
+            for address in self._providers:
+                with contextlib.suppress(StorageError), _mapped("connect"):
+                    self.client.swarm.connect(address, timeout=(CONNECT_SECONDS, NUDGE_SECONDS))
 
 
 class MemoryStore:
@@ -334,6 +315,10 @@ class MemoryStore:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(self.get(digest, max_bytes, timeout))
 
+    def check(self, digest: bytes, max_bytes: int, timeout: float = DEFAULT_TIMEOUT_SECONDS) -> int:
+        """Read it to the end and keep nothing; its size in bytes."""
+        return len(self.get(digest, max_bytes, timeout))
+
     def pin(self, digest: bytes, timeout: float = DEFAULT_TIMEOUT_SECONDS) -> None:
         """Keep this content."""
         if digest not in self.blobs:
@@ -353,25 +338,6 @@ def _agreed(digest: bytes, cid: str) -> bytes:
     return digest
 
 
-def _require(digest: bytes, hasher: DigestHasher) -> None:
-    found = hasher.digest()
-    if found != digest:
-        raise DigestMismatch(
-            f"The bytes that came for {cid_of(digest)} are those of {cid_of(found)}; they were dropped."
-        )
-
-
-def _link_or_copy(file: IO[bytes], source: Path, target: Path) -> None:
-    """A hard link of the very file that was verified; a copy where the disk can't link."""
-    with contextlib.suppress(OSError):
-        os.link(source, target)
-        if os.stat(target).st_ino == os.fstat(file.fileno()).st_ino:
-            return
-    target.unlink(missing_ok=True)
-    with target.open("xb") as out:
-        shutil.copyfileobj(file, out, CHUNK_BYTES * 4)
-
-
 @contextlib.contextmanager
 def _mapped(action: str) -> Iterator[None]:
     """ipfshttpclient's exceptions as ours."""
@@ -387,6 +353,19 @@ def _mapped(action: str) -> Iterator[None]:
         ) from error
     except (foreign.Error, OSError) as error:
         raise StorageUnavailable(f"Can't {action} the IPFS daemon ({error}). Is it running?") from error
+
+
+@contextlib.contextmanager
+def _heard(name: str) -> Iterator[None]:
+    """A read that took too long as ``Silent``: the daemon is there, so it may give it later."""
+    try:
+        with _mapped("read from"):
+            yield
+    except StorageUnavailable as error:
+        words = repr(error.__cause__).lower()
+        if "timed out" in words and "connecttimeout" not in words:
+            raise Silent(f"The IPFS daemon {name} was silent for too long.") from error
+        raise
 
 
 def _from_message(message: str) -> StorageError:
