@@ -40,7 +40,7 @@ class DeploySettings:
         short = cls(
             name="devnet",
             governance_delay_seconds=1,
-            unbonding_blocks=2_400,
+            unbonding_blocks=3_200,
             vesting_blocks=5,
             close_delay_blocks=20,
             ballot_blocks=200,
