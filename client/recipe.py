@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from client.errors import ManifestError
-from client.schema import Fields, Manifest, whole
+from client.schema import Fields, Manifest, names_of, whole
 
 CODECS = ("topk2", "int8", "none")
+OPTIMIZERS = ("adamw", "muon")
+STATES = ("fresh", "kept")
 MAX_CHUNK = 4096
+MAX_STEPS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,14 @@ class Outer(Manifest):
 
 @dataclass(frozen=True)
 class Inner(Manifest):
-    """A miner's local AdamW run: steps, batch (windows), sequence (tokens), warmup (steps); decimals as text."""
+    """A miner's local run: its optimizer, and how many steps it does on what.
+
+    ``steps`` a round (``early_steps`` in the first ``early_rounds``), each on ``batch * accumulate`` windows of
+    ``sequence`` tokens, ``batch`` at a time in memory. The learning rate rises over ``warmup`` steps to ``lr``, then
+    falls to ``floor`` times that over ``horizon`` steps, counted from round 1; in each round where ``horizon`` is 0.
+    ``clip`` bounds the gradient's norm. ``state`` says whether the optimizer's state is kept from round to round.
+    Decimals are text.
+    """
 
     steps: int
     batch: int
@@ -78,21 +88,66 @@ class Inner(Manifest):
     lr: str
     warmup: int
     weight_decay: str
+    optimizer: str = "adamw"
+    accumulate: int = 1
+    clip: str = "1"
+    state: str = "fresh"
+    horizon: int = 0
+    floor: str = "0.1"
+    early_rounds: int = 0
+    early_steps: int = 1
+
+    @property
+    def least_windows(self) -> int:
+        """How many windows a miner has surely trained on, whatever the round."""
+        least = min(self.steps, self.early_steps) if self.early_rounds else self.steps
+        return least * self.batch * self.accumulate
+
+    def steps_in(self, round_number: int) -> int:
+        """Steps of a round, counted from 1."""
+        return self.early_steps if round_number <= self.early_rounds else self.steps
+
+    def steps_before(self, round_number: int) -> int:
+        """Steps of all rounds before this one."""
+        early = min(round_number - 1, self.early_rounds)
+        return early * self.early_steps + (round_number - 1 - early) * self.steps
 
     def to_json(self) -> dict[str, Any]:
         return dict(self.__dict__)
 
     @classmethod
     def from_json(cls, obj: Any) -> Inner:
-        fields = Fields(obj, "inner", ("steps", "batch", "sequence", "lr", "warmup", "weight_decay"))
+        fields = Fields(obj, "inner", names_of(cls))
         return cls(
-            steps=fields.whole("steps", 1, 1_000_000),
+            steps=fields.whole("steps", 1, MAX_STEPS),
             batch=fields.whole("batch", 1, 65536),
             sequence=fields.whole("sequence", 2, 1_000_000),
             lr=fields.decimal("lr"),
-            warmup=fields.whole("warmup", 0, 1_000_000),
+            warmup=fields.whole("warmup", 0, MAX_STEPS),
             weight_decay=fields.decimal("weight_decay"),
+            optimizer=fields.one_of("optimizer", OPTIMIZERS),
+            accumulate=fields.whole("accumulate", 1, 65536),
+            clip=_above_zero(fields, "clip"),
+            state=fields.one_of("state", STATES),
+            horizon=fields.whole("horizon", 0, 2**40),
+            floor=_share(fields, "floor"),
+            early_rounds=fields.whole("early_rounds", 0, MAX_STEPS),
+            early_steps=fields.whole("early_steps", 1, MAX_STEPS),
         )
+
+
+def _above_zero(fields: Fields, key: str) -> str:
+    found = fields.decimal(key)
+    if not float(found) > 0:
+        raise ManifestError(f"{key} must be above 0")
+    return found
+
+
+def _share(fields: Fields, key: str) -> str:
+    found = fields.decimal(key)
+    if float(found) > 1:
+        raise ManifestError(f"{key} must be from 0 to 1, not {found}")
+    return found
 
 
 @dataclass(frozen=True)

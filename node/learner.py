@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from node.interfaces import Vector
     from node.models.load import LoadedModel
     from node.training.inner import Step
+    from node.training.memory import InnerStates
     from node.training.objectives import Objective
 
 
@@ -65,8 +66,11 @@ class Models:
 class Learner:
     """Keeps :class:`node.interfaces.Trainer`."""
 
-    def __init__(self, models: Models, heads: Heads, store: Store, scratch: Path) -> None:
+    def __init__(
+        self, models: Models, heads: Heads, store: Store, scratch: Path, states: InnerStates | None = None
+    ) -> None:
         self._models, self._heads, self._store, self._scratch = models, heads, store, scratch
+        self._states = states
         self._teacher_head = b""
 
     def genesis(self, model: ModelInfo) -> Genesis:
@@ -82,12 +86,18 @@ class Learner:
             progress(Progress(step.step, step.steps, step.loss, step.tokens))
 
         loaded = self._models.loaded(job.model)
-        loaded.set_vector(self._heads.state(job.model.id, job.base_head).theta)
+        head = self._heads.state(job.model.id, job.base_head)
+        loaded.set_vector(head.theta)
         inner = loaded.genesis.inner
         windows = training_windows(loaded.tokenizer, job.shards, job.seed, job.miner, inner.sequence, job.member)
-        result = run_inner(loaded, windows, InnerSettings.of(inner), self._objective(job), say, stop)
+        keeps = self._states if inner.state == "kept" else None
+        state = keeps.load(job.model.id, job.model.genesis, loaded.n) if keeps else None
+        settings = InnerSettings.of(inner, head.round + 1)
+        result = run_inner(loaded, windows, settings, self._objective(job), say, stop, state=state)
         if not result.losses:
             raise DeltaError("not one step was done before the deadline")
+        if keeps and result.state:
+            keeps.save(job.model.id, job.model.genesis, result.state)
         return Trained(result.delta, result.tokens, result.losses[0], result.losses[-1])
 
     def _objective(self, job: TrainJob) -> Objective:

@@ -78,15 +78,17 @@ def _miners(runtime: Runtime, outfit: Outfit, models: list[ModelInfo], stack: Ex
     from node.miner import Miner, MinerParts
     from node.residual import Residuals
     from node.texts import Texts
+    from node.training.memory import InnerStates
     from node.vault import Vault
 
     config, scratch = runtime.config, runtime.config.state / "scratch"
     held = Models(outfit.store, outfit.cache, config.fetch_seconds)
+    heads = Heads(outfit.store, scratch, config.fetch_seconds)
     parts = MinerParts(
         chain=outfit.chain,
         store=outfit.store,
         texts=Texts(outfit.store, config.fetch_seconds),
-        trainer=Learner(held, Heads(outfit.store, scratch, config.fetch_seconds), outfit.store, scratch),
+        trainer=Learner(held, heads, outfit.store, scratch, InnerStates(config.state / "inner")),
         vault=Vault(config.state / "journal"),
         residuals=Residuals(config.state / "residuals"),
         team=_team(runtime, stack),

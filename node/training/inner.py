@@ -15,14 +15,21 @@ from client.manifests import Inner
 from node.models.load import LoadedModel
 from node.models.run import frozen_prefix, hidden_of
 from node.training.batches import Windows, rows_for
+from node.training.memory import InnerState
 from node.training.objectives import Objective, Train
+from node.training.optimizer import InnerOptimizer
 
 _MAX_CACHED_BYTES = 256 * 1024**2
 
 
 @dataclass(frozen=True)
 class InnerSettings:
-    """The inner loop's settings. ``lr`` is AdamW's; ``clip`` bounds the gradient's norm; ``warmup`` counts steps."""
+    """The inner loop's settings. ``lr`` is the peak rate; ``clip`` bounds the gradient's norm; ``warmup`` counts steps.
+
+    A step's gradient is the mean over ``batch * accumulate`` windows, ``batch`` at a time in memory. ``horizon`` is the
+    steps of all rounds over which the rate rises and falls, of which ``done`` lie behind; 0: each round for itself.
+    ``floor`` is the share of ``lr`` that the rate ends at.
+    """
 
     steps: int
     batch: int
@@ -31,11 +38,33 @@ class InnerSettings:
     weight_decay: float = 0.0
     clip: float = 1.0
     betas: tuple[float, float] = (0.9, 0.95)
+    accumulate: int = 1
+    optimizer: str = "adamw"
+    horizon: int = 0
+    done: int = 0
+    floor: float = 0.1
 
     @classmethod
-    def of(cls, inner: Inner) -> InnerSettings:
-        """From a genesis."""
-        return cls(inner.steps, inner.batch, float(inner.lr), inner.warmup, float(inner.weight_decay))
+    def of(cls, inner: Inner, round_number: int = 1) -> InnerSettings:
+        """From a genesis, for a round (the first is 1)."""
+        return cls(
+            steps=inner.steps_in(round_number),
+            batch=inner.batch,
+            lr=float(inner.lr),
+            warmup=inner.warmup,
+            weight_decay=float(inner.weight_decay),
+            clip=float(inner.clip),
+            accumulate=inner.accumulate,
+            optimizer=inner.optimizer,
+            horizon=inner.horizon,
+            done=inner.steps_before(round_number),
+            floor=float(inner.floor),
+        )
+
+    def rate(self, step: int) -> float:
+        """The learning rate of this round's step number ``step``, from 0."""
+        length = self.horizon or self.steps
+        return self.lr * schedule(step + self.done if self.horizon else step, length, self.warmup, self.floor)
 
 
 @dataclass(frozen=True)
@@ -50,12 +79,16 @@ class Step:
 
 @dataclass(frozen=True)
 class TrainResult:
-    """``delta`` is new - old, float32. ``losses`` are per step, in nats. ``stopped``: before all steps were done."""
+    """``delta`` is new - old, float32. ``losses`` are per step, in nats. ``stopped``: before all steps were done.
+
+    ``state`` is the optimizer's at the end, for the next round.
+    """
 
     delta: NDArray[np.float32]
     tokens: int
     losses: tuple[float, ...]
     stopped: bool
+    state: InnerState | None = None
 
 
 def _nothing(step: int, parameters: Sequence[torch.nn.Parameter]) -> None:
@@ -107,51 +140,67 @@ def run_inner(
     progress: Callable[[Step], None] = lambda step: None,
     should_stop: Callable[[], bool] = lambda: False,
     hooks: Hooks = NO_HOOKS,
+    state: InnerState | None = None,
 ) -> TrainResult:
     """Train from the model's present values; leaves the model as it was and returns the difference.
 
-    ``should_stop`` is asked before every step: a miner passes its deadline. Raises ``DeltaError`` where the result
-    isn't finite.
+    ``should_stop`` is asked before every step: a miner passes its deadline. ``state`` is the optimizer's from the round
+    before; without it the optimizer begins anew. Raises ``DeltaError`` where the result isn't finite.
     """
     start = model.get_vector()
-    goal = objective or Train()
     parameters = [parameter for _, parameter in model.trained]
-    optimizer = torch.optim.AdamW(
-        parameters, lr=settings.lr, betas=settings.betas, weight_decay=settings.weight_decay, foreach=True
-    )
-    even = len(set(windows.lengths.tolist())) == 1
-    prefixes = _Prefixes(model, windows, keep=even and settings.steps * settings.batch > len(windows))
+    optimizer = InnerOptimizer(model, settings.optimizer, settings.betas, settings.weight_decay, state)
+    batches = _Batches(model, windows, settings, objective or Train())
     losses: list[float] = []
-    tokens = 0
     try:
-        for step, rows in enumerate(rows_for(len(windows), settings.batch, settings.steps)):
+        for step in range(settings.steps):
             if should_stop():
                 break
-            for group in optimizer.param_groups:
-                group["lr"] = settings.lr * schedule(step, settings.steps, settings.warmup)
-            inputs, targets = windows.inputs(rows), windows.targets(rows)
-            loss = goal.loss(model, hidden_of(model, inputs, prefixes.of(rows, inputs)), inputs, targets)
-            loss.backward()  # type: ignore[no-untyped-call]
+            losses.append(batches.backward(step))
             hooks.after_backward(step, parameters)
             torch.nn.utils.clip_grad_norm_(parameters, settings.clip)
-            optimizer.step()
+            optimizer.step(settings.rate(step))
             hooks.on_step(step, parameters)
-            optimizer.zero_grad(set_to_none=True)
-            losses.append(float(loss.detach()))
-            tokens += int(windows.predicted[rows].sum())
-            progress(Step(step + 1, settings.steps, losses[-1], tokens))
+            optimizer.clear()
+            progress(Step(step + 1, settings.steps, losses[-1], batches.tokens))
         delta = model.get_vector() - start
+        kept = optimizer.state()
     finally:
-        optimizer.zero_grad(set_to_none=True)
+        optimizer.clear()
         model.set_vector(start)
     if not np.isfinite(delta).all():
         raise DeltaError("training gave values that are not finite; lower the learning rate")
-    return TrainResult(delta, tokens, tuple(losses), stopped=len(losses) < settings.steps)
+    return TrainResult(delta, batches.tokens, tuple(losses), len(losses) < settings.steps, kept)
 
 
-def schedule(step: int, steps: int, warmup: int) -> float:
-    """The learning rate's factor: a rise over ``warmup`` steps, then half a cosine down to a tenth."""
+class _Batches:
+    """A round's windows in steps: forward, loss, gradient."""
+
+    def __init__(self, model: LoadedModel, windows: Windows, settings: InnerSettings, goal: Objective) -> None:
+        self.tokens = 0
+        self._model, self._windows, self._goal, self._parts = model, windows, goal, settings.accumulate
+        even = len(set(windows.lengths.tolist())) == 1
+        count = settings.steps * settings.accumulate
+        self._prefixes = _Prefixes(model, windows, keep=even and count * settings.batch > len(windows))
+        self._rows = rows_for(len(windows), settings.batch, count)
+
+    def backward(self, step: int) -> float:
+        """Add up the step's gradient; returns its loss in nats."""
+        total = 0.0
+        for _ in range(self._parts):
+            rows = next(self._rows)
+            inputs, targets = self._windows.inputs(rows), self._windows.targets(rows)
+            hidden = hidden_of(self._model, inputs, self._prefixes.of(rows, inputs))
+            loss = self._goal.loss(self._model, hidden, inputs, targets) / self._parts
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += float(loss.detach())
+            self.tokens += int(self._windows.predicted[rows].sum())
+        return total
+
+
+def schedule(step: int, steps: int, warmup: int, floor: float = 0.1) -> float:
+    """The learning rate's factor: a rise over ``warmup`` steps, then half a cosine down to ``floor``, and on there."""
     if step < warmup:
         return (step + 1) / (warmup + 1)
-    part = (step - warmup) / max(1, steps - warmup)
-    return 0.1 + 0.45 * (1.0 + math.cos(math.pi * part))
+    part = min(1.0, (step - warmup) / max(1, steps - warmup))
+    return floor + 0.5 * (1.0 - floor) * (1.0 + math.cos(math.pi * part))

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from client.errors import EmptyText
+from client.manifests import Inner
 from node.models.head_loss import frozen_head_loss, place_losses
 from node.training.batches import IGNORED, Windows, pack, rows_for, training_windows
 from node.training.inner import Hooks, InnerSettings, Step, run_inner, schedule
+from node.training.memory import InnerState, InnerStates
 from node.training.objectives import Distil, distil_loss, train_loss
 from tests.unit.nano_world import documents, nano
 
@@ -119,6 +123,77 @@ def test_frozen_head_loss_when_compared_with_the_plain_one_then_value_and_gradie
     assert torch.isclose(fused, plain, atol=1e-5) and torch.allclose(found, wanted, atol=1e-6)
     if mix == 0.0:
         assert torch.isclose(place_losses(hidden, weight, targets).mean(), plain, atol=1e-5)
+
+
+def test_run_inner_when_accumulating_then_the_delta_of_one_large_batch() -> None:
+    model, windows = nano("law"), _windows(4)
+    whole = run_inner(model, windows, InnerSettings(1, 4, 0.01))
+    parts = run_inner(model, windows, InnerSettings(1, 1, 0.01, accumulate=4))
+    assert parts.tokens == whole.tokens and parts.losses[0] == pytest.approx(whole.losses[0], abs=1e-2)
+    cosine = float(parts.delta @ whole.delta / np.linalg.norm(parts.delta) / np.linalg.norm(whole.delta))
+    assert cosine > 0.9  # AdamW's first step is the gradient's sign: noise in bfloat16 turns the smallest
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_run_inner_when_its_state_is_kept_then_two_rounds_are_one_long_one(optimizer: str) -> None:
+    model, windows = nano("computing"), _windows(4)
+    settings = InnerSettings(4, 1, 0.003, warmup=1, optimizer=optimizer, horizon=4)
+    long = run_inner(model, windows, settings)
+    first = run_inner(model, windows.take([0, 1]), replace(settings, steps=2))
+    start = model.get_vector()
+    model.set_vector(start + first.delta)
+    second = run_inner(model, windows.take([2, 3]), replace(settings, steps=2, done=2), state=first.state)
+    assert np.allclose(first.delta + second.delta, long.delta, atol=1e-5)
+    assert second.state is not None and second.state.steps == 4
+
+
+def test_run_inner_when_the_kept_state_is_of_another_size_then_it_begins_anew() -> None:
+    strange = InnerState(3, np.zeros(5, np.float32), np.zeros(5, np.float32))
+    model, windows, settings = nano("law"), _windows(2), InnerSettings(1, 2, 0.01)
+    assert np.array_equal(
+        run_inner(model, windows, settings, state=strange).delta, run_inner(model, windows, settings).delta
+    )
+
+
+def _state(size: int = 7) -> InnerState:
+    return InnerState(12, np.linspace(-1, 1, size, dtype=np.float32), np.full(size, 0.5, np.float32))
+
+
+def test_inner_states_when_kept_then_the_same_comes_back_for_the_same_genesis_alone(tmp_path: Path) -> None:
+    states = InnerStates(tmp_path)
+    states.save(3, b"g" * 32, _state())
+    found = states.load(3, b"g" * 32, 7)
+    assert found is not None and found.steps == 12
+    assert np.array_equal(found.first, _state().first) and np.array_equal(found.second, _state().second)
+    assert states.load(3, b"h" * 32, 7) is None and states.load(3, b"g" * 32, 8) is None
+    assert states.load(4, b"g" * 32, 7) is None
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda path: path.write_bytes(path.read_bytes()[:-4]),
+        lambda path: path.write_bytes(b"\xff" * 120),
+        lambda path: path.write_bytes(b""),
+        lambda path: InnerStates(path.parent).save(3, b"g" * 32, replace(_state(), first=_state().first * np.nan)),
+        lambda path: InnerStates(path.parent).save(3, b"g" * 32, replace(_state(), second=-_state().second)),
+        lambda path: InnerStates(path.parent).save(3, b"g" * 32, _state(9)),
+    ],
+)
+def test_inner_states_when_the_file_is_spoilt_then_none(tmp_path: Path, spoil: Callable[[Path], object]) -> None:
+    states = InnerStates(tmp_path)
+    states.save(3, b"g" * 32, _state())
+    spoil(next(tmp_path.glob("*.safetensors")))
+    assert states.load(3, b"g" * 32, 7) is None
+
+
+def test_inner_settings_when_read_from_a_genesis_then_the_round_says_how_many_steps_and_where() -> None:
+    inner = Inner(30, 4, 128, "0.003", 10, "0", horizon=600, floor="0.05", early_rounds=3, early_steps=5, clip="0.5")
+    assert [InnerSettings.of(inner, number).steps for number in (1, 3, 4)] == [5, 5, 30]
+    assert [InnerSettings.of(inner, number).done for number in (1, 2, 4, 5)] == [0, 5, 15, 45]
+    last = InnerSettings.of(inner, 40)
+    assert last.rate(0) == pytest.approx(0.05 * 0.003) and last.clip == 0.5
+    assert inner.least_windows == 20
 
 
 def test_schedule_when_warming_up_then_rises_and_later_falls_to_a_tenth() -> None:
