@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from client.errors import ChainError, ChainUnavailable
@@ -16,6 +16,9 @@ FIRST_DELAY_SECONDS = 0.1
 BUSY = ("rate limit", "too many requests", "try again later", "capacity exceeded")
 BUSY_CODES = (429, -32005)
 LAST_DELAY_SECONDS = 3.0
+
+Traffic = Callable[[int, int], None]
+"""Told bytes sent and bytes received."""
 
 
 class RpcError(ChainError):
@@ -50,15 +53,19 @@ def _revert_data(data: Any) -> bytes:
 class Rpc:
     """One end point. Safe for several threads."""
 
-    def __init__(self, url: str, timeout: float = 10.0, patience: float = 15.0) -> None:
-        """``timeout`` seconds for one request; ``patience`` seconds to go on trying while nobody answers."""
+    def __init__(self, url: str, timeout: float = 10.0, patience: float = 15.0, traffic: Traffic | None = None) -> None:
+        """``timeout`` seconds for one request; ``patience`` seconds to go on trying while nobody answers.
+
+        ``traffic`` is told the bytes of each request's body (sent, 0) and of each answer's (0, received).
+        """
         from web3 import HTTPProvider
 
         self.url = url
         self.patience = patience
         self._closed = threading.Event()
         # web3 would re-send transactions after a timeout and then call the success "nonce too low": no retries there.
-        self._provider = HTTPProvider(url, request_kwargs={"timeout": timeout}, exception_retry_configuration=None)
+        provider = HTTPProvider if traffic is None else _counted(HTTPProvider, traffic)
+        self._provider = provider(url, request_kwargs={"timeout": timeout}, exception_retry_configuration=None)
 
     def close(self) -> None:
         """Makes every waiting call give up with ``ChainUnavailable``."""
@@ -121,6 +128,22 @@ class Rpc:
                 log.debug("the chain does not answer: %s", error)
                 self.pause(min(delay, left))
                 delay = min(delay * 2, LAST_DELAY_SECONDS)
+
+
+def _counted(provider: Any, traffic: Traffic) -> Any:
+    """web3's HTTP provider, telling how many bytes its bodies have."""
+
+    class Counted(provider):  # type: ignore[misc]
+        def encode_rpc_request(self, method: Any, params: Any) -> bytes:  # a batch's parts pass here, too
+            data: bytes = super().encode_rpc_request(method, params)
+            traffic(len(data), 0)
+            return data
+
+        def decode_rpc_response(self, raw_response: bytes) -> Any:
+            traffic(0, len(raw_response))
+            return super().decode_rpc_response(raw_response)
+
+    return Counted
 
 
 def _method(name: str) -> Any:

@@ -35,11 +35,13 @@ def _run(role: str, path: Path, settings: list[str] | None) -> None:
     """Load the settings and hand over to the role; a wrong setting is told in one line."""
     from client.errors import StrataError
     from node.config import load_config
-    from node.runtime import leave, limit_threads
+    from node.threads import limit_threads, threads_for
 
     try:
         config = load_config(path, overrides=_pairs(settings or []))
-        limit_threads(config.threads)  # before numpy or torch are imported
+        limit_threads(threads_for(config.threads, config.machine_nodes))  # before numpy or torch are imported
+        from node.runtime import leave
+
         module, _, function = ROLES[role].partition(":")
         getattr(importlib.import_module(module), function)(config)
         leave()

@@ -66,11 +66,15 @@ class NodeConfig:
     swarm: bool = True  # join the public DHT and send heartbeats
     swarm_port: int = 0  # TCP port of the public DHT; 0 takes a free one
     auto_open: bool = False  # open the next round of a model when none is live
-    threads: int = 1  # threads of one numerical operation
+    threads: int = 0  # threads of one numerical operation; 0: this machine's cores, divided by `machine_nodes`
+    machine_nodes: int = 1  # node processes that compute on this machine, this one included
     poll_seconds: float = 0.5  # seconds between two looks at the chain
     fetch_seconds: float = 30.0  # seconds that one fetch from IPFS may take
     margin_blocks: int = 3  # blocks before the end of COMMIT at which training stops
     log_level: str = "INFO"  # of Python's logging
+    metrics_host: str = "127.0.0.1"  # address that /metrics listens on
+    metrics_port: int = 0  # TCP port of /metrics; 0 takes a free one, -1 leaves it out
+    telemetry_seconds: float = 10.0  # seconds between two lines of telemetry.jsonl; 0 leaves them out
     team: TeamConfig = field(default_factory=TeamConfig)
     serve: ServeConfig = field(default_factory=ServeConfig)
 
@@ -179,7 +183,13 @@ def _check(config: NodeConfig) -> None:
     """Refuse values of the right type that can't work."""
     rules = (
         (config.name != "", "name must not be empty"),
-        (1 <= config.threads <= 256, "threads must be 1 to 256"),
+        (0 <= config.threads <= 256, "threads must be 0 to 256; 0 chooses by the machine's cores"),
+        (1 <= config.machine_nodes <= 4096, "machine_nodes must be 1 to 4096"),
+        (-1 <= config.metrics_port < 65536, "metrics_port must be -1 to 65535; 0 takes a free one, -1 leaves it out"),
+        (
+            config.telemetry_seconds == 0 or 0.1 <= config.telemetry_seconds <= 3600,
+            "telemetry_seconds must be 0.1 to 3600, or 0 for none",
+        ),
         (0.05 <= config.poll_seconds <= 60, "poll_seconds must be 0.05 to 60"),
         (config.fetch_seconds > 0, "fetch_seconds must be more than 0"),
         (config.margin_blocks >= 0, "margin_blocks must not be negative"),
@@ -230,11 +240,15 @@ network = "{network}"                    # network.json: chain, contracts, IPFS
 # swarm = true               # join the public DHT and send heartbeats
 # swarm_port = 0             # TCP; 0 takes a free one
 # auto_open = false          # open the next round when none is live
-# threads = 1                # threads of one numerical operation
+# threads = 0                # threads of one numerical operation; 0: the cores divided by machine_nodes
+# machine_nodes = 1          # node processes that compute on this machine, this one included
 # poll_seconds = 0.5         # between two looks at the chain
 # fetch_seconds = 30.0       # that one fetch from IPFS may take
 # margin_blocks = 3          # training stops so many blocks before COMMIT closes
 # log_level = "INFO"
+# metrics_host = "127.0.0.1" # address that /metrics listens on
+# metrics_port = 0           # TCP port of /metrics; 0 takes a free one (see `strata node status`), -1 leaves it out
+# telemetry_seconds = 10.0   # between two lines of telemetry.jsonl in the state folder; 0 leaves them out
 
 # [team]                     # several machines that are one miner
 # size = 1                   # peers, this one included

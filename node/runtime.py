@@ -18,20 +18,30 @@ from typing import Any
 
 from client.errors import ConfigError
 from node.config import NodeConfig
+from node.reporter import Lines, reported
+from node.telemetry import Telemetry
+from node.threads import limit_threads, threads_for
 
 STOP_SECONDS = 4.0  # after which a stop no longer waits for threads: the journal makes that safe
 EVENTS_MAX_BYTES = 64 * 2**20  # then events.jsonl moves aside, once
 PR_SET_PDEATHSIG = 1
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 log = logging.getLogger("strata.node")
 
 
 class EventLog:
-    """Appends what happened to ``events.jsonl``, one canonical line an event. Safe from several threads."""
+    """Appends what happened to ``events.jsonl``, one canonical line an event. Safe from several threads.
 
-    def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
-        self._path, self._clock, self._lock = path, clock, threading.Lock()
+    A disk that is full stops no node: what must not be lost is in the journal.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        clock: Callable[[], float] = time.time,
+        tell: Callable[[Mapping[str, Any]], None] = lambda record: None,
+    ) -> None:
+        self._lines, self._clock, self._tell = Lines(path, EVENTS_MAX_BYTES, "events"), clock, tell
 
     def write(self, event: str, model: str | None = None, round_number: int | None = None, **values: Any) -> None:
         """Add one event; ``values`` are plain JSON values."""
@@ -40,24 +50,17 @@ class EventLog:
             record["model"] = model
         if round_number is not None:
             record["round"] = round_number
-        line = json.dumps({**record, **values}, ensure_ascii=False, default=_plain) + "\n"
-        with self._lock:
-            if self._path.exists() and self._path.stat().st_size > EVENTS_MAX_BYTES:
-                self._path.replace(self._path.with_suffix(".jsonl.1"))
-            with open(self._path, "a", encoding="utf-8", errors="backslashreplace", opener=_private) as file:
-                file.write(line)
-
-
-def _private(path: str, flags: int) -> int:
-    """For its owner alone: a validator's events tell its scores before it reveals them."""
-    return os.open(path, flags, 0o600)
+        record.update(values)
+        self._tell(record)
+        self._lines.write(json.dumps(record, ensure_ascii=False, default=_plain))
 
 
 class StatusFile:
     """``status.json``: what the node does now. Replaced in one step, so that a reader never sees half of it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, tell: Callable[[str, Mapping[str, Any]], None] = lambda model, values: None) -> None:
         self._path, self._lock, self._values = path, threading.Lock(), dict[str, Any]()
+        self._tell, self._failing = tell, False
 
     def update(self, **values: Any) -> None:
         """Change top-level values."""
@@ -73,10 +76,18 @@ class StatusFile:
                 return
             models.setdefault(model, {}).update(values)
             self._write()
+        self._tell(model, values)
 
     def _write(self) -> None:
         self._values["updated"] = round(time.time(), 3)
-        write_atomic(self._path, json.dumps(self._values, indent=1, default=_plain).encode())
+        try:
+            write_atomic(self._path, json.dumps(self._values, indent=1, default=_plain).encode())
+        except OSError as error:  # a full disk stops no node
+            if not self._failing:
+                log.warning("the status can't be written to %s: %s", self._path, error.strerror)
+            self._failing = True
+        else:
+            self._failing = False
 
 
 @dataclass
@@ -89,6 +100,7 @@ class Runtime:
     status: StatusFile
     stop: threading.Event = field(default_factory=threading.Event)
     compute: threading.Lock = field(default_factory=threading.Lock)  # one heavy computation at a time
+    telemetry: Telemetry = field(default_factory=Telemetry)
 
     def sleep(self, seconds: float) -> bool:
         """Wait, but not past a stop; true when it is time to stop."""
@@ -102,7 +114,10 @@ def open_runtime(config: NodeConfig, role: str) -> Runtime:
         (config.state / "journal").mkdir(exist_ok=True, mode=0o700)
     except OSError as error:
         raise ConfigError(f"the state folder {config.state} can't be made: {error.strerror}") from None
-    runtime = Runtime(config, role, EventLog(config.state / "events.jsonl"), StatusFile(config.state / "status.json"))
+    telemetry = Telemetry()
+    events = EventLog(config.state / "events.jsonl", tell=telemetry.observe)
+    status = StatusFile(config.state / "status.json", telemetry.note_model)
+    runtime = Runtime(config, role, events, status, telemetry=telemetry)
     runtime.status.update(name=config.name, role=role, pid=os.getpid(), started=round(time.time(), 3), stopped=False)
     return runtime
 
@@ -110,7 +125,7 @@ def open_runtime(config: NodeConfig, role: str) -> Runtime:
 @contextlib.contextmanager
 def process(config: NodeConfig, role: str, secrets: tuple[str, ...] = ()) -> Iterator[Runtime]:
     """The frame of a node process: limits, logs, signals; says ``node_started``, and stops cleanly."""
-    limit_threads(config.threads)
+    limit_threads(threads_for(config.threads, config.machine_nodes))
     die_with_parent()
     set_up_logging(config.log_level, secrets)
     lock = _lock_state(config)
@@ -119,7 +134,8 @@ def process(config: NodeConfig, role: str, secrets: tuple[str, ...] = ()) -> Ite
     runtime.events.write("node_started", role=role, name=config.name, pid=os.getpid())
     log.info("%s %s started, state in %s", role, config.name, config.state)
     try:
-        yield runtime
+        with reported(config, role, runtime.telemetry, lambda url: runtime.status.update(metrics=url)):
+            yield runtime
     finally:
         runtime.stop.set()
         runtime.status.update(stopped=True)
@@ -165,16 +181,6 @@ def leave() -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)
-
-
-def limit_threads(threads: int) -> None:
-    """Tell numerical libraries how many threads to use; torch too where it is loaded already."""
-    for variable in THREAD_VARIABLES:
-        os.environ[variable] = str(threads)
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    torch = sys.modules.get("torch")
-    if torch is not None:
-        torch.set_num_threads(threads)
 
 
 def die_with_parent() -> None:

@@ -24,7 +24,7 @@ def test_load_config_of_the_template_gives_the_defaults(tmp_path: Path) -> None:
     config = load_config(path, env={})
     assert config.name == "miner-1"
     assert config.state == tmp_path / "state"
-    assert (config.threads, config.auto_open, config.team.size, config.models) == (1, False, 1, ())
+    assert (config.threads, config.auto_open, config.team.size, config.models) == (0, False, 1, ())
 
 
 def test_load_config_environment_wins_over_file_and_flags_over_both(tmp_path: Path) -> None:
@@ -43,7 +43,10 @@ def test_load_config_environment_wins_over_file_and_flags_over_both(tmp_path: Pa
         (MINIMAL + "thread = 1\n", "unknown setting thread"),
         (MINIMAL + 'threads = "two"\n', "threads must be a whole number"),
         (MINIMAL + "threads = true\n", "threads must be a whole number"),
-        (MINIMAL + "threads = 0\n", "threads must be 1 to 256"),
+        (MINIMAL + "threads = 257\n", "threads must be 0 to 256"),
+        (MINIMAL + "machine_nodes = 0\n", "machine_nodes must be 1 to 4096"),
+        (MINIMAL + "metrics_port = -2\n", "metrics_port must be -1 to 65535"),
+        (MINIMAL + "telemetry_seconds = 0.01\n", "telemetry_seconds must be 0.1 to 3600"),
         (MINIMAL + 'models = "law"\n', "models must be a list of texts"),
         (MINIMAL + '[team]\nrole = "boss"\n', "team.role must be"),
         (MINIMAL + "[team]\nsizes = 1\n", "unknown setting team.sizes"),
