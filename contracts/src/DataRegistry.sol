@@ -10,6 +10,7 @@ import {IDataRegistry} from "./interfaces/IDataRegistry.sol";
 import {IModelRegistry} from "./interfaces/IModelRegistry.sol";
 import {IStaking} from "./interfaces/IStaking.sol";
 import {Permitting} from "./libraries/Permitting.sol";
+import {VALIDATOR} from "./libraries/Roles.sol";
 import {WeightedMedian} from "./libraries/WeightedMedian.sol";
 
 /// @title Datasets and the votes on them
@@ -17,7 +18,6 @@ import {WeightedMedian} from "./libraries/WeightedMedian.sol";
 contract DataRegistry is IDataRegistry, AccessManaged, Multicall, Permitting {
     using SafeERC20 for IERC20;
 
-    uint8 private constant VALIDATOR = 2;
     uint8 private constant PENDING = 0;
     uint8 private constant ACCEPTED = 1;
     uint8 private constant REJECTED = 2;

@@ -3,17 +3,17 @@ pragma solidity ^0.8.28;
 
 import {AccessManaged} from "@openzeppelin/contracts/access/manager/AccessManaged.sol";
 import {IModelRegistry} from "./interfaces/IModelRegistry.sol";
+import {MINER, VALIDATOR} from "./libraries/Roles.sol";
 import {Wired} from "./libraries/Wired.sol";
 
 /// @title The tree of models
 /// @dev Described in `IModelRegistry`.
 contract ModelRegistry is IModelRegistry, AccessManaged, Wired {
-    uint8 private constant MINER = 1;
-    uint8 private constant VALIDATOR = 2;
     uint8 private constant USER = 4;
     uint256 private constant MAX_NAME = 64;
-    uint256 private constant PHASES = 7;
     uint32 private constant MIN_BLOCKS = 2;
+    /// @dev The shortest life of a round that waits for the one before it: two tails of five phases.
+    uint256 private constant LEAST_BLOCKS = 10 * uint256(MIN_BLOCKS);
     uint32 private constant MAX_BLOCKS = 100_000;
     uint256 private constant MIN_COMMITTEE = 3;
     uint256 private constant MAX_COMMITTEE = 64;
@@ -45,7 +45,7 @@ contract ModelRegistry is IModelRegistry, AccessManaged, Wired {
     constructor(address authority, uint64 maxRoundBlocks_, uint256 minMinerStake_, uint256 minValidatorStake_)
         AccessManaged(_nonZero(authority))
     {
-        if (maxRoundBlocks_ < PHASES * MIN_BLOCKS) revert RoundTooLong(PHASES * MIN_BLOCKS, maxRoundBlocks_);
+        if (maxRoundBlocks_ < LEAST_BLOCKS) revert RoundTooLong(LEAST_BLOCKS, maxRoundBlocks_);
         _checkRange(minMinerStake_, 1, MAX_MIN_STAKE);
         _checkRange(minValidatorStake_, 1, MAX_MIN_STAKE);
         maxRoundBlocks = maxRoundBlocks_;
@@ -159,10 +159,12 @@ contract ModelRegistry is IModelRegistry, AccessManaged, Wired {
         if (level <= _models[parentId].level) revert BadLevel(level);
     }
 
+    /// @dev A round that opens while the one before it is in REVEAL waits for the end of that one before it goes there itself.
     function _checkPolicy(Policy calldata p) private view {
-        uint256 blocks = uint256(_checked(p.trainBlocks)) + _checked(p.commitBlocks) + _checked(p.revealBlocks)
-            + _checked(p.scoreBlocks) + _checked(p.scoreRevealBlocks) + _checked(p.attestBlocks)
-            + _checked(p.attestRevealBlocks);
+        uint256 work = uint256(_checked(p.trainBlocks)) + _checked(p.commitBlocks);
+        uint256 tail = uint256(_checked(p.revealBlocks)) + _checked(p.scoreBlocks) + _checked(p.scoreRevealBlocks)
+            + _checked(p.attestBlocks) + _checked(p.attestRevealBlocks);
+        uint256 blocks = (work > tail ? work : tail) + tail;
         if (blocks > maxRoundBlocks) revert RoundTooLong(blocks, maxRoundBlocks);
         _checkRange(p.committee, MIN_COMMITTEE, MAX_COMMITTEE);
         _checkRange(p.kappaBps, MIN_KAPPA, MAX_KAPPA);

@@ -10,6 +10,7 @@ import {IRewards} from "./interfaces/IRewards.sol";
 import {IRounds} from "./interfaces/IRounds.sol";
 import {IStaking} from "./interfaces/IStaking.sol";
 import {Commitments} from "./libraries/Commitments.sol";
+import {MINER, VALIDATOR} from "./libraries/Roles.sol";
 import {RoundClock} from "./libraries/RoundClock.sol";
 import {Ballot, Delta, Round} from "./libraries/RoundTypes.sol";
 import {Settling} from "./libraries/Settling.sol";
@@ -26,8 +27,6 @@ import {Scoring} from "./rounds/Scoring.sol";
 contract Rounds is RoundsViews, ReentrancyGuard, AccessManaged, EIP712 {
     using RoundState for Round;
 
-    uint8 private constant MINER = 1;
-    uint8 private constant VALIDATOR = 2;
     uint8 private constant LAST_KIND = 2;
     uint256 private constant MAX_DATASETS = 16;
     uint64 private constant MAX_PAUSE = 50_400;
@@ -47,16 +46,16 @@ contract Rounds is RoundsViews, ReentrancyGuard, AccessManaged, EIP712 {
     /// @inheritdoc IRounds
     function tick(uint256 modelId, uint64 round) external nonReentrant {
         uint64 last = _book.current[modelId];
-        bool over = last == 0 || _round(modelId, last).stage == Settling.SETTLED;
-        if (over && round == last + 1) {
+        if (round == last + 1 && Judging.mayOpen(_round(modelId, last), _peers().historyBlocks)) {
             _open(modelId, round);
             return;
         }
         if (round == 0 || round > last) revert WrongRound(last);
-        if (over || round < last) return;
+        Round storage r = _round(modelId, round);
+        if (r.stage == Settling.SETTLED) return;
         (uint8 phase, uint8 reason, uint256 units) = Judging.advance(_book, _peers(), modelId, round);
-        if (phase < RoundClock.FINAL) return;
-        if (RoundState.isScored(phase, reason) && !_round(modelId, round).consensusKnown) return;
+        if (phase < RoundClock.FINAL || r.held) return;
+        if (RoundState.isScored(phase, reason) && !r.consensusKnown) return;
         Settling.step(_book, _peers(), modelId, round, units);
     }
 
@@ -71,10 +70,7 @@ contract Rounds is RoundsViews, ReentrancyGuard, AccessManaged, EIP712 {
 
         r.commitments[msg.sender] = commitment;
         r.committers.push(msg.sender);
-        if (++r.commits == r.minerCount) {
-            r.close(phase);
-            if (phase == RoundClock.TRAIN) r.windows[RoundClock.COMMIT - 1] = 0;
-        }
+        if (++r.commits == r.minerCount && !r.held) r.closeTraining(phase);
         emit DeltaCommitted(modelId, round, msg.sender, commitment);
     }
 
@@ -224,6 +220,8 @@ contract Rounds is RoundsViews, ReentrancyGuard, AccessManaged, EIP712 {
         r.frozenStake = uint96(stake); // the token's cap is far below 2^96
         r.openBlock = uint64(block.number);
         r.baseHead = _models.headOf(modelId);
+        r.held = round > 1 && _round(modelId, round - 1).stage != Settling.SETTLED;
+        if (!r.held) r.parentHead = r.baseHead;
         _setPolicy(r, _models.policyOf(modelId));
         _book.current[modelId] = round;
         emit RoundOpened(modelId, round, r.openBlock, r.baseHead, stake, uint32(minerCount));
@@ -244,14 +242,14 @@ contract Rounds is RoundsViews, ReentrancyGuard, AccessManaged, EIP712 {
 
     // --- state ---
 
-    /// @dev The model's present round, whatever its phase.
-    function _live(uint256 modelId, uint64 round) private view returns (Round storage) {
+    /// @dev The model's newest round, whatever its phase, or the one before it while that is not settled.
+    function _live(uint256 modelId, uint64 round) private view returns (Round storage r) {
         uint64 last = _book.current[modelId];
-        if (round == 0 || last != round) revert WrongRound(last);
-        return _round(modelId, round);
+        r = _round(modelId, round);
+        if (round == 0 || round > last || (round < last && r.stage == Settling.SETTLED)) revert WrongRound(last);
     }
 
-    /// @dev The present round, with all recorded that is due, if it is in the wanted phase.
+    /// @dev A live round, with all recorded that is due, if it is in the wanted phase.
     function _inPhase(uint256 modelId, uint64 round, uint8 wanted) private returns (Round storage r) {
         r = _live(modelId, round);
         (uint8 phase,,) = Judging.advance(_book, _peers(), modelId, round);

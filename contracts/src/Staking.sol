@@ -8,6 +8,7 @@ import {Multicall} from "@openzeppelin/contracts/utils/Multicall.sol";
 import {IRewards} from "./interfaces/IRewards.sol";
 import {IStaking} from "./interfaces/IStaking.sol";
 import {Permitting} from "./libraries/Permitting.sol";
+import {VALIDATOR} from "./libraries/Roles.sol";
 import {Delegation} from "./staking/Delegation.sol";
 import {StakingBase} from "./staking/StakingBase.sol";
 import {StakingViews} from "./staking/StakingViews.sol";

@@ -5,7 +5,8 @@ pragma solidity ^0.8.28;
 /// @notice Anyone may register a model; that mints nothing. Levels: 0 global, 1 language, 2 field, 3 sub-field, 4 user.
 /// Roles: 1 miner, 2 validator.
 interface IModelRegistry {
-    /// @notice How a model's rounds go. Phases in blocks, each 2 to 100,000, together at most `maxRoundBlocks`. `committee`
+    /// @notice How a model's rounds go. Phases in blocks, each 2 to 100,000. From its opening to its end a round can take as long as TRAIN
+    /// and COMMIT, or all phases after them where that is longer, and those phases once more: at most `maxRoundBlocks`. `committee`
     /// (3 to 64) validators judge a submission. In basis points: `kappaBps` (5000 to 6667), the part of the stake that must
     /// back a score; `quorumBps` (6666 to 9000), the part of the frozen stake that must speak; `emissionBps` (0 to 10,000), the
     /// part of its emission that the model takes. Minimum stakes in wei, from the network's floors to a million tokens.
@@ -68,7 +69,7 @@ interface IModelRegistry {
     error BadPolicy(uint32 blocks);
     /// @notice A committee, threshold, emission part or minimum stake out of its bounds.
     error BadThreshold(uint256 value);
-    /// @notice The phases together are longer than a round may be.
+    /// @notice By these phases a round can take longer than it may.
     error RoundTooLong(uint256 blocks, uint256 limit);
     /// @notice The role is neither miner (1) nor validator (2).
     error BadRole(uint8 role);
@@ -121,7 +122,7 @@ interface IModelRegistry {
     /// @notice The model's parent, 0 for a root.
     function parentOf(uint256 id) external view returns (uint256);
 
-    /// @notice The most blocks that a round may take by its policy.
+    /// @notice The most blocks that a round may take by its policy, with the wait for the one before it.
     function maxRoundBlocks() external view returns (uint64);
 
     /// @notice The least that a policy may ask of miners, in wei.

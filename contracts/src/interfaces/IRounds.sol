@@ -5,6 +5,9 @@ pragma solidity ^0.8.28;
 /// @notice Phases are windows of block numbers. The phase is a pure function of (state, block): nobody has to call anything for it
 /// to change. `tick` opens a round, takes the consensus, and settles a round that has ended; the last two in pages, so that no
 /// transaction is large. A window closes early, with the end of the block, when everybody who may act in it has acted.
+/// Rounds of a model overlap: the next one can open as soon as COMMIT of the newest is over, so that miners train while
+/// validators judge. It is *held* then: it can't pass COMMIT before the one before it is settled, so at most two are not settled, and they
+/// are settled in order. Its deltas start from the head at its opening, and are judged on the head that the round before it left.
 /// Submissions are judged in groups of 8, in submission order, each by a *committee*: all validators of the round while they are
 /// few, else some that are drawn by stake. Validators sit in slots; their weight in a committee is their stake, or how many times
 /// they were drawn.
@@ -37,7 +40,9 @@ interface IRounds {
     /// Seeds are zero until they can be read. `settled` is false while a round that has ended still waits for a `tick`.
     /// `committee` is the most members that a committee has, `kappaBps` the part of its revealed weight that carries a score,
     /// `quorumBps` the part of `frozenStake` that must take part. `accepted` (some consensus is above zero) is false until
-    /// `consensusKnown`.
+    /// `consensusKnown`. `baseHead` is the model's head when the round opened, which its deltas name; `parentHead` the one that they are
+    /// judged on and that its own head follows: that of the block in which it ceased to be `held`, zero while it is. A phase of a
+    /// held round whose window is over ends with the next block, as far as is known.
     struct RoundView {
         uint64 round;
         uint8 phase;
@@ -63,6 +68,8 @@ interface IRounds {
         uint32 groupsJudged;
         bool consensusKnown;
         bool accepted;
+        bool held;
+        bytes32 parentHead;
     }
 
     /// @notice A round opened on the stake frozen at the block before.
@@ -125,8 +132,10 @@ interface IRounds {
     event RoundFinalized(uint256 indexed modelId, uint64 indexed round, bytes32 head, uint256 attestedStake);
     /// @notice The round ended without effect.
     event RoundVoided(uint256 indexed modelId, uint64 indexed round, uint8 reason);
-    /// @notice Everybody whom the round concerns was paid or slashed; the next one can open.
+    /// @notice Everybody whom the round concerns was paid or slashed.
     event RoundSettled(uint256 indexed modelId, uint64 indexed round);
+    /// @notice The round before it is settled: it can pass COMMIT now, and goes on from this head.
+    event RoundReleased(uint256 indexed modelId, uint64 indexed round, bytes32 parentHead);
     /// @notice A validator that sat in the round objects to it with its frozen stake, in wei.
     event RoundChallenged(
         uint256 indexed modelId, uint64 indexed round, address indexed validator, uint256 stake
@@ -146,7 +155,7 @@ interface IRounds {
 
     /// @notice The round is in phase `actual`; the call needs `wanted` (for a delta's commitment: up to `wanted`).
     error WrongPhase(uint8 actual, uint8 wanted);
-    /// @notice Not the model's present round.
+    /// @notice Not the model's newest round, nor the one before it while that is not settled; or not its next one, or too soon for it.
     error WrongRound(uint64 current);
     /// @notice The caller has committed to something else already.
     error AlreadyCommitted();
@@ -194,9 +203,10 @@ interface IRounds {
     /// @notice A conflict of this validator was proven before, less than the unbonding time ago.
     error AlreadyProven();
 
-    /// @notice Moves a round on. Opens it where it is the model's next and the last is settled; records what is due (seeds, seats,
-    /// a page of the consensus); settles a page of it where it has ended. With nothing due, or where somebody was quicker, it does
-    /// nothing: a tick meant for one round never touches another.
+    /// @notice Moves a round on. Opens it where it is the model's next and the newest is settled, or past COMMIT and not held; records
+    /// what is due (seeds, seats, a page of the consensus); settles a page of it where it has ended and is not held. With nothing due, or
+    /// where somebody was quicker, it does nothing. A tick meant for one round touches no other, but that the last page of a round
+    /// releases the one that was held for it.
     function tick(uint256 modelId, uint64 round) external;
 
     /// @notice Binds the caller to a delta, in TRAIN or COMMIT:
@@ -259,7 +269,7 @@ interface IRounds {
     /// is lost.
     function historyBlocks() external view returns (uint256);
 
-    /// @notice The model's last round, live or ended; 0 where there was none.
+    /// @notice The model's newest round, live or ended; 0 where there was none.
     function current(uint256 modelId) external view returns (uint64 round);
 
     /// @notice The round as it stands at the block of this call.

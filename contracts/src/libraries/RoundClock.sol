@@ -23,7 +23,8 @@ library RoundClock {
     uint256 private constant BPS = 10_000;
 
     /// @notice All that the phase depends on. Stakes in wei; `headStake` stands behind the leading head. `historyBlocks` is how far
-    /// back the chain's block hashes can be read. `accepted` means nothing before `consensusKnown`.
+    /// back the chain's block hashes can be read. `accepted` means nothing before `consensusKnown`. A round is `held` while the one
+    /// before it is not settled: it can't pass COMMIT.
     struct Facts {
         uint64 openBlock;
         uint32[7] windows;
@@ -38,9 +39,11 @@ library RoundClock {
         uint256 headStake;
         uint256 quorumBps;
         uint256 historyBlocks;
+        bool held;
     }
 
-    /// @notice The phase at a block, the first block after it (0 where the round has ended), and why it is void.
+    /// @notice The phase at a block, the first block after it (0 where the round has ended), and why it is void. A held round stays in
+    /// COMMIT beyond its window; until when is not known, so its phase ends with the next block.
     function phaseAt(Facts memory f, uint256 blockNumber)
         internal
         pure
@@ -49,6 +52,7 @@ library RoundClock {
         uint256 endBlock;
         (endBlock, phase, reason) = ending(f);
         if (blockNumber >= endBlock) return (phase, 0, reason);
+        if (f.held && blockNumber >= startOf(f, REVEAL)) return (COMMIT, uint64(blockNumber + 1), 0);
         uint256 end = f.openBlock;
         for (uint8 i; i < 7; ++i) {
             end += f.windows[i];
@@ -56,8 +60,10 @@ library RoundClock {
         }
     }
 
-    /// @notice The first block at which the round has ended as things stand, and how.
+    /// @notice The first block at which the round has ended as things stand, and how. A held one ends only where its opening seed is
+    /// lost; else never, in COMMIT.
     function ending(Facts memory f) internal pure returns (uint256 endBlock, uint8 phase, uint8 reason) {
+        if (f.held) return f.seedKnown ? (type(uint256).max, COMMIT, uint8(0)) : (_seedLost(f), VOID, NO_SEED);
         (endBlock, phase, reason) = _lastWindow(f);
         if (f.consensusKnown && !f.accepted) (endBlock, phase, reason) = (startOf(f, ATTEST), FINAL, 0);
         if (!_isQuorum(f, f.scoresStake)) {

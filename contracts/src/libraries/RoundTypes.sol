@@ -54,7 +54,9 @@ struct Ballot {
 }
 
 /// @dev A round. Stakes in wei; `windows` are the lengths of its phases in blocks, cut where a phase closed early. `stage` and
-/// `cursor` say how far it is settled (see `Settling`). `verdicts` hold the consensus, 8 submissions in each (see `Lanes`).
+/// `cursor` say how far it is settled (see `Settling`). `held`: it opened while the round before was not settled, and that is still
+/// so. `baseHead` is the model's head at the opening, `parentHead` the one that its deltas are judged on and that its head follows, zero
+/// while it is held. `verdicts` hold the consensus, 8 submissions in each (see `Lanes`).
 struct Round {
     uint64 openBlock;
     uint32 commits;
@@ -78,6 +80,7 @@ struct Round {
     uint8 slots;
     uint8 validatorCount;
     bool seated;
+    bool held;
     uint64 ceiling;
     uint64 consensusTotal;
     uint64 dataTotal;
@@ -89,6 +92,7 @@ struct Round {
     bytes32 evaluationSeed;
     bytes32 saltMix;
     bytes32 baseHead;
+    bytes32 parentHead;
     bytes32 leadingHead;
     Seat[64] seats;
     Delta[] deltas;

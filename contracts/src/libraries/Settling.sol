@@ -6,6 +6,7 @@ import {IRounds} from "../interfaces/IRounds.sol";
 import {RoundState} from "../rounds/RoundState.sol";
 import {Consensus} from "./Consensus.sol";
 import {Lanes} from "./Lanes.sol";
+import {MINER, VALIDATOR} from "./Roles.sol";
 import {RoundClock} from "./RoundClock.sol";
 import {Ballot, Book, Delta, Peers, Round, Seat} from "./RoundTypes.sol";
 
@@ -13,6 +14,8 @@ import {Ballot, Book, Delta, Peers, Round, Seat} from "./RoundTypes.sol";
 /// @notice In stages: the outcome, the deltas, the miners that committed and never revealed, the validators, the end. A void round has
 /// nothing to pay; one without any delta, or whose seed was lost, settles at once. Linked into `Rounds`, and works on its record.
 library Settling {
+    using RoundState for Round;
+
     /// @dev Stages, in order. A stage that is reached still has work.
     uint8 internal constant ENDING = 0;
     uint8 internal constant DELTAS = 1;
@@ -20,8 +23,6 @@ library Settling {
     uint8 internal constant VALIDATORS = 3;
     uint8 internal constant SETTLED = 4;
 
-    uint8 private constant MINER = 1;
-    uint8 private constant VALIDATOR = 2;
     uint32 private constant MAX_MISSED = 3;
     uint16 private constant UNREVEALED_BPS = 10;
     uint16 private constant INVALID_BPS = 500;
@@ -42,7 +43,7 @@ library Settling {
     function step(Book storage b, Peers memory peers, uint256 modelId, uint64 round, uint256 spent) external {
         Round storage r = b.rounds[modelId][round];
         Page memory page = Page(modelId, round, spent);
-        if (r.stage == ENDING) _end(r, peers, page);
+        if (r.stage == ENDING) _end(b, r, peers, page);
         if (r.stage == DELTAS) _deltas(r, peers, page);
         if (r.stage == COMMITTERS) _committers(r, peers, page);
         if (r.stage == VALIDATORS) _validators(b, r, peers, page);
@@ -62,7 +63,7 @@ library Settling {
 
     // --- the outcome ---
 
-    function _end(Round storage r, Peers memory peers, Page memory page) private {
+    function _end(Book storage b, Round storage r, Peers memory peers, Page memory page) private {
         (uint256 endBlock, uint8 phase, uint8 reason) = RoundClock.ending(RoundState.facts(r, peers.historyBlocks));
         (r.status, r.voidReason) = (phase, reason);
         if (phase == RoundClock.VOID) {
@@ -71,10 +72,10 @@ library Settling {
             emit IRounds.RoundFinalized(page.modelId, page.round, r.leadingHead, r.headStake[r.leadingHead]);
             peers.models.setHead(page.modelId, page.round, r.leadingHead);
         } else {
-            emit IRounds.RoundFinalized(page.modelId, page.round, r.baseHead, 0);
+            emit IRounds.RoundFinalized(page.modelId, page.round, r.parentHead, 0);
         }
         peers.rewards.begin(_opening(r, peers, page, uint64(endBlock)));
-        if (reason == RoundClock.EMPTY || reason == RoundClock.NO_SEED) _finish(r, peers, page);
+        if (reason == RoundClock.EMPTY || reason == RoundClock.NO_SEED) _finish(b, r, peers, page);
         else r.stage = phase == RoundClock.VOID ? COMMITTERS : DELTAS;
     }
 
@@ -98,10 +99,15 @@ library Settling {
         }
     }
 
-    function _finish(Round storage r, Peers memory peers, Page memory page) private {
+    /// @dev The end; a round that waited for it goes on from the head that the model has now.
+    function _finish(Book storage b, Round storage r, Peers memory peers, Page memory page) private {
         r.stage = SETTLED;
         peers.rewards.finish(page.modelId, page.round);
         emit IRounds.RoundSettled(page.modelId, page.round);
+        Round storage next = b.rounds[page.modelId][page.round + 1];
+        if (!next.held) return;
+        next.release(peers.historyBlocks, peers.models.headOf(page.modelId));
+        emit IRounds.RoundReleased(page.modelId, page.round + 1, next.parentHead);
     }
 
     // --- the pages ---
@@ -159,7 +165,7 @@ library Settling {
             if (weight > 0) peers.rewards.payValidator(page.modelId, page.round, seat.account, weight);
         }
         r.cursor = uint32(i);
-        if (i == count) _finish(r, peers, page);
+        if (i == count) _finish(b, r, peers, page);
     }
 
     /// @dev Slashes for commitments that were never revealed, and counts rounds missed in a row.

@@ -3,6 +3,7 @@ pragma solidity ^0.8.28;
 
 import {SignatureChecker} from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
 import {IRounds} from "../interfaces/IRounds.sol";
+import {VALIDATOR} from "../libraries/Roles.sol";
 import {RoundClock} from "../libraries/RoundClock.sol";
 import {Ballot, Book, Peers, Round} from "../libraries/RoundTypes.sol";
 import {Settling} from "../libraries/Settling.sol";
@@ -10,7 +11,6 @@ import {Settling} from "../libraries/Settling.sol";
 /// @title Objections to a settled round, and proofs of conflicting statements
 /// @notice Linked into `Rounds`, and works on its record.
 library Disputes {
-    uint8 private constant VALIDATOR = 2;
     uint16 private constant CONFLICT_BPS = 500;
 
     /// @dev Two heads of one round that a validator stated, the hashes that it signed for them, and its signatures.

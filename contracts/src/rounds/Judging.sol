@@ -9,15 +9,16 @@ import {Commitments} from "../libraries/Commitments.sol";
 import {Committee} from "../libraries/Committee.sol";
 import {Consensus} from "../libraries/Consensus.sol";
 import {Lanes} from "../libraries/Lanes.sol";
+import {MINER} from "../libraries/Roles.sol";
 import {RoundClock} from "../libraries/RoundClock.sol";
 import {Ballot, Bond, Book, Delta, Occupant, Peers, Round, Seat} from "../libraries/RoundTypes.sol";
+import {Settling} from "../libraries/Settling.sol";
 import {RoundState} from "./RoundState.sol";
 import {Verdicts} from "./Verdicts.sol";
 
 /// @title Records what is due in a round: seeds, seats, the consensus page by page
 /// @notice Linked into `Rounds`, and works on its record. `units` of work are counted, so that a `tick` stays small.
 library Judging {
-    uint8 private constant MINER = 1;
     uint256 private constant PAGE_GROUPS = 4;
     uint256 private constant GROUP_UNITS = 16;
     uint256 private constant SEAT_UNITS = 16;
@@ -51,6 +52,16 @@ library Judging {
             (f.consensusKnown, f.accepted) = (r.consensusKnown, r.accepted);
             (phase,, reason) = RoundClock.phaseAt(f, block.number);
         }
+    }
+
+    /// @notice Whether the round after the newest may open: the newest is settled, or it waits for none and its COMMIT is over. So at
+    /// most two rounds of a model are not settled.
+    function mayOpen(Round storage newest, uint256 historyBlocks) external view returns (bool) {
+        if (newest.openBlock == 0 || newest.stage == Settling.SETTLED) return true;
+        if (newest.held) return false;
+        if (newest.status != 0) return true;
+        (uint8 phase,,) = RoundClock.phaseAt(RoundState.facts(newest, historyBlocks), block.number);
+        return phase >= RoundClock.REVEAL;
     }
 
     // --- seeds ---

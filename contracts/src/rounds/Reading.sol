@@ -36,8 +36,9 @@ library Reading {
             v.evaluationSeed = _evaluationSeed(r, v.scoreStart, modelId, round);
         }
         (v.consensusKnown, v.accepted) = (f.consensusKnown, f.accepted);
-        if (v.phase == RoundClock.VOID) v.head = r.baseHead;
-        if (v.phase == RoundClock.FINAL) v.head = f.accepted ? r.leadingHead : r.baseHead;
+        (v.held, v.parentHead) = (r.held, r.parentHead);
+        if (v.phase == RoundClock.VOID) v.head = r.parentHead;
+        if (v.phase == RoundClock.FINAL) v.head = f.accepted ? r.leadingHead : r.parentHead;
         _copy(r, v);
     }
 

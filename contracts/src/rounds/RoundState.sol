@@ -22,7 +22,8 @@ library RoundState {
             scoresStake: r.scoresRevealedStake,
             headStake: r.headStake[r.leadingHead],
             quorumBps: r.quorumBps,
-            historyBlocks: historyBlocks
+            historyBlocks: historyBlocks,
+            held: r.held
         });
     }
 
@@ -43,6 +44,22 @@ library RoundState {
             start += r.windows[i - 1];
         }
         r.windows[phase - 1] = uint32(block.number + 1 - start);
+    }
+
+    /// @notice Ends TRAIN or COMMIT with this block; after TRAIN there is no COMMIT then.
+    function closeTraining(Round storage r, uint8 phase) internal {
+        close(r, phase);
+        if (phase == RoundClock.TRAIN) r.windows[RoundClock.COMMIT - 1] = 0;
+    }
+
+    /// @notice Lets a held round go on from a head. Its COMMIT ends with this block where its window is over, so that all of REVEAL is
+    /// still ahead, and so does its present phase where all its miners have committed.
+    function release(Round storage r, uint256 historyBlocks, bytes32 parentHead) internal {
+        RoundClock.Facts memory f = facts(r, historyBlocks);
+        (uint8 phase,,) = RoundClock.phaseAt(f, block.number);
+        (r.held, r.parentHead) = (false, parentHead);
+        if (block.number >= RoundClock.startOf(f, RoundClock.REVEAL)) close(r, RoundClock.COMMIT);
+        else if (r.commits == r.minerCount && phase <= RoundClock.COMMIT) closeTraining(r, phase);
     }
 
     /// @notice How many groups of submissions the round has.

@@ -3,14 +3,13 @@ pragma solidity ^0.8.28;
 
 import {IRounds} from "../interfaces/IRounds.sol";
 import {Consensus} from "../libraries/Consensus.sol";
+import {MINER} from "../libraries/Roles.sol";
 import {Ballot, Bond, Occupant, Round} from "../libraries/RoundTypes.sol";
 import {Reading} from "./Reading.sol";
 import {RoundsBase} from "./RoundsBase.sol";
 
 /// @title The views of rounds
 abstract contract RoundsViews is RoundsBase {
-    uint8 private constant MINER = 1;
-
     /// @inheritdoc IRounds
     function current(uint256 modelId) external view returns (uint64) {
         return _book.current[modelId];

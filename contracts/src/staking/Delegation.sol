@@ -7,6 +7,7 @@ import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {IRewards} from "../interfaces/IRewards.sol";
 import {IStaking} from "../interfaces/IStaking.sol";
+import {VALIDATOR} from "../libraries/Roles.sol";
 import {Shares} from "./Shares.sol";
 import {Unbonding} from "./Unbonding.sol";
 

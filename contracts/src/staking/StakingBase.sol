@@ -7,6 +7,7 @@ import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {Checkpoints} from "@openzeppelin/contracts/utils/structs/Checkpoints.sol";
 import {IModelRegistry} from "../interfaces/IModelRegistry.sol";
 import {IStaking} from "../interfaces/IStaking.sol";
+import {MINER, VALIDATOR} from "../libraries/Roles.sol";
 import {Wired} from "../libraries/Wired.sol";
 import {Seats} from "./Seats.sol";
 
@@ -61,8 +62,6 @@ abstract contract StakingBase is IStaking, ReentrancyGuard, Wired {
         mapping(address account => Member) members;
     }
 
-    uint8 internal constant MINER = 1;
-    uint8 internal constant VALIDATOR = 2;
     uint256 internal constant MAX_MINERS = 256;
     uint256 internal constant MAX_VALIDATORS = 64;
     uint256 internal constant BPS = 10_000;

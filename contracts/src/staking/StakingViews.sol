@@ -4,6 +4,7 @@ pragma solidity ^0.8.28;
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {Checkpoints} from "@openzeppelin/contracts/utils/structs/Checkpoints.sol";
 import {IStaking} from "../interfaces/IStaking.sol";
+import {MINER, VALIDATOR} from "../libraries/Roles.sol";
 import {Sorting} from "../libraries/Sorting.sol";
 import {Seats} from "./Seats.sol";
 import {StakingBase} from "./StakingBase.sol";

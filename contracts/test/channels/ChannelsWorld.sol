@@ -4,7 +4,6 @@ pragma solidity ^0.8.28;
 import {InferenceChannels} from "../../src/InferenceChannels.sol";
 import {IInferenceChannels} from "../../src/interfaces/IInferenceChannels.sol";
 import {Coin, FakeModels} from "../data/DataMocks.sol";
-import {Making} from "../governance/Making.sol";
 import {Test} from "../support/Test.sol";
 import {vm} from "../support/Vm.sol";
 import {FakeRewards} from "./ChannelsMocks.sol";
@@ -27,9 +26,9 @@ abstract contract ChannelsWorld is Test {
     address internal server = account("server");
 
     function setUp() public virtual {
-        coin = Coin(Making.from("data/DataMocks.sol:Coin", ""));
-        models = FakeModels(Making.from("data/DataMocks.sol:FakeModels", ""));
-        rewards = FakeRewards(Making.from("channels/ChannelsMocks.sol:FakeRewards", abi.encode(coin)));
+        coin = Coin(deploy("data/DataMocks.sol:Coin", ""));
+        models = FakeModels(deploy("data/DataMocks.sol:FakeModels", ""));
+        rewards = FakeRewards(deploy("channels/ChannelsMocks.sol:FakeRewards", abi.encode(coin)));
         channels = _new(address(coin), DELAY);
         models.set(MODEL, account("modeller"), 0);
         models.set(2, account("modeller"), 1);
@@ -41,7 +40,7 @@ abstract contract ChannelsWorld is Test {
 
     function _new(address token, uint64 delay) internal returns (InferenceChannels) {
         bytes memory arguments = abi.encode(token, models, rewards, uint256(delay));
-        return InferenceChannels(Making.from("InferenceChannels.sol:InferenceChannels", arguments));
+        return InferenceChannels(deploy("InferenceChannels.sol:InferenceChannels", arguments));
     }
 
     function _fund(address who) internal {

@@ -4,7 +4,6 @@ pragma solidity ^0.8.28;
 import {DataRegistry} from "../../src/DataRegistry.sol";
 import {IDataRegistry} from "../../src/interfaces/IDataRegistry.sol";
 import {StrataAuthority} from "../../src/governance/StrataAuthority.sol";
-import {Making} from "../governance/Making.sol";
 import {Test} from "../support/Test.sol";
 import {vm} from "../support/Vm.sol";
 import {Coin, FakeModels, FakeStakes} from "./DataMocks.sol";
@@ -35,10 +34,10 @@ abstract contract DataWorld is Test {
     address internal v10 = account("v10");
 
     function setUp() public virtual {
-        coin = Coin(Making.from("data/DataMocks.sol:Coin", ""));
-        models = FakeModels(Making.from("data/DataMocks.sol:FakeModels", ""));
-        stakes = FakeStakes(Making.from("data/DataMocks.sol:FakeStakes", ""));
-        authority = Making.authority(admin);
+        coin = Coin(deploy("data/DataMocks.sol:Coin", ""));
+        models = FakeModels(deploy("data/DataMocks.sol:FakeModels", ""));
+        stakes = FakeStakes(deploy("data/DataMocks.sol:FakeStakes", ""));
+        authority = StrataAuthority(deploy("StrataAuthority.sol:StrataAuthority", abi.encode(admin)));
         data = _new(treasury, BALLOT, DEPOSIT);
         models.set(MODEL, modeller, 0);
         models.set(BARE, modeller, MODEL);
@@ -55,7 +54,7 @@ abstract contract DataWorld is Test {
     function _new(address treasury_, uint64 ballot, uint256 deposit_) internal returns (DataRegistry) {
         bytes memory arguments =
             abi.encode(coin, models, stakes, treasury_, authority, uint256(ballot), deposit_);
-        return DataRegistry(Making.from("DataRegistry.sol:DataRegistry", arguments));
+        return DataRegistry(deploy("DataRegistry.sol:DataRegistry", arguments));
     }
 
     function _fund(address who) internal {

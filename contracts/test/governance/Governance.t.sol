@@ -10,7 +10,6 @@ import {StrataTimelock} from "../../src/governance/StrataTimelock.sol";
 import {Test} from "../support/Test.sol";
 import {vm} from "../support/Vm.sol";
 import {Governed} from "./Governed.sol";
-import {Making} from "./Making.sol";
 
 /// @notice Governance as it is deployed: the timelock alone decides, after its delay; the guardian can pause and nothing else.
 contract GovernanceTest is Test {
@@ -26,11 +25,11 @@ contract GovernanceTest is Test {
     address internal stranger = account("stranger");
 
     function setUp() public {
-        authority = Making.authority(address(this));
+        authority = StrataAuthority(deploy("StrataAuthority.sol:StrataAuthority", abi.encode(address(this))));
         address[] memory proposers = new address[](1);
         proposers[0] = council;
         bytes memory arguments = abi.encode(DELAY, proposers, new address[](1));
-        timelock = StrataTimelock(payable(Making.from("StrataTimelock.sol:StrataTimelock", arguments)));
+        timelock = StrataTimelock(payable(deploy("StrataTimelock.sol:StrataTimelock", arguments)));
         governed = new Governed(address(authority));
         bytes4[] memory selectors = new bytes4[](1);
         selectors[0] = Governed.pause.selector;

@@ -6,7 +6,6 @@ import {ModelRegistry} from "../../src/ModelRegistry.sol";
 import {StrataAuthority} from "../../src/governance/StrataAuthority.sol";
 import {IModelRegistry} from "../../src/interfaces/IModelRegistry.sol";
 import {Wired} from "../../src/libraries/Wired.sol";
-import {Making} from "../governance/Making.sol";
 import {Test} from "../support/Test.sol";
 import {vm} from "../support/Vm.sol";
 import {Policies} from "./Policies.sol";
@@ -25,7 +24,7 @@ contract ModelRegistryTest is Test {
     address internal alice = account("alice");
 
     function setUp() public {
-        authority = Making.authority(admin);
+        authority = StrataAuthority(deploy("StrataAuthority.sol:StrataAuthority", abi.encode(admin)));
         models = _new(address(authority), MAX_ROUND, FLOOR_MINER, FLOOR_VALIDATOR);
         models.initialize(rounds);
     }
@@ -41,15 +40,15 @@ contract ModelRegistryTest is Test {
     function test_constructor_whenALimitIsOut_thenRefused() external {
         address known = address(authority);
         _expectNone(address(0), MAX_ROUND, 1, 1, abi.encodeWithSelector(Wired.ZeroAddress.selector));
-        _expectNone(known, 13, 1, 1, abi.encodeWithSelector(IModelRegistry.RoundTooLong.selector, 14, 13));
+        _expectNone(known, 19, 1, 1, abi.encodeWithSelector(IModelRegistry.RoundTooLong.selector, 20, 19));
         bytes memory zero = abi.encodeWithSelector(IModelRegistry.BadThreshold.selector, 0);
         _expectNone(known, MAX_ROUND, 0, 1, zero);
         _expectNone(known, MAX_ROUND, 1, 0, zero);
         bytes memory over = abi.encodeWithSelector(IModelRegistry.BadThreshold.selector, 1e24 + 1);
         _expectNone(known, MAX_ROUND, 1e24 + 1, 1, over);
         _expectNone(known, MAX_ROUND, 1, 1e24 + 1, over);
-        _new(known, 14, 1e24, 1e24);
-        _new(known, 14, 1, 1);
+        _new(known, 20, 1e24, 1e24);
+        _new(known, 20, 1, 1);
     }
 
     function test_initialize_whenNotTheDeployerOrAgainOrZero_thenRefused() external {

@@ -46,15 +46,35 @@ contract PolicyBoundsTest is Test {
     }
 
     function test_round_whenAtItsLimit_thenOneMoreBlockIsRefused() external {
-        IModelRegistry.Policy memory p = _with(0, 100_000);
-        (p.commitBlocks, p.revealBlocks, p.scoreBlocks, p.scoreRevealBlocks) = (100_000, 100_000, 100_000, 100_000);
-        (p.attestBlocks, p.attestRevealBlocks) = (99_998, 2);
-        _accepts(p);
-        for (uint256 phase; phase < 7; ++phase) {
-            IModelRegistry.Policy memory longer = _set(p, phase, phase == 5 ? 99_999 : phase == 6 ? 3 : 100_000);
-            if (phase < 5) longer.attestRevealBlocks = 3;
-            _refuses(longer, abi.encodeWithSelector(IModelRegistry.RoundTooLong.selector, MAX_ROUND + 1, MAX_ROUND));
+        IModelRegistry.Policy memory p = _phases(100_000, 100_000, 60_000);
+        _accepts(p); // it waits for the tail of the round before, then has its own
+        for (uint256 phase = 2; phase < 7; ++phase) {
+            IModelRegistry.Policy memory longer = _set(p, phase, 60_001);
+            _refuses(longer, abi.encodeWithSelector(IModelRegistry.RoundTooLong.selector, MAX_ROUND + 2, MAX_ROUND));
         }
+    }
+
+    function test_round_whenItsWorkIsLongerThanTheWait_thenThatCounts() external {
+        models = new ModelRegistry(account("authority"), 200_000, FLOOR_MINER, FLOOR_VALIDATOR);
+        _accepts(_phases(75_000, 75_000, 10_000));
+        bytes memory why = abi.encodeWithSelector(IModelRegistry.RoundTooLong.selector, 200_001, 200_000);
+        for (uint256 phase; phase < 7; ++phase) {
+            _refuses(_set(_phases(75_000, 75_000, 10_000), phase, phase < 2 ? 75_001 : 10_001), why);
+        }
+    }
+
+    function testFuzz_round_whenLonger_thenRefused(uint256 dice) external {
+        IModelRegistry.Policy memory p;
+        uint256[7] memory blocks;
+        for (uint256 phase; phase < 7; ++phase) {
+            blocks[phase] = bound(uint256(keccak256(abi.encode(dice, phase))), 2, 100_000);
+            p = _set(phase == 0 ? Policies.standard() : p, phase, blocks[phase]);
+        }
+        uint256 tail = blocks[2] + blocks[3] + blocks[4] + blocks[5] + blocks[6];
+        uint256 work = blocks[0] + blocks[1];
+        uint256 life = tail + (work > tail ? work : tail);
+        if (life <= MAX_ROUND) _accepts(p);
+        else _refuses(p, abi.encodeWithSelector(IModelRegistry.RoundTooLong.selector, life, MAX_ROUND));
     }
 
     function test_thresholds_whenAtAnEdge_thenOnlyInsideIsTaken() external {
@@ -98,6 +118,13 @@ contract PolicyBoundsTest is Test {
     function _refuses(IModelRegistry.Policy memory p, bytes memory why) private {
         vm.expectRevert(why);
         models.register(0, 0, "refused", "all", bytes32(uint256(1)), p);
+    }
+
+    /// @dev Each of the five phases after COMMIT has `others` blocks.
+    function _phases(uint32 train, uint32 commit, uint32 others) private pure returns (IModelRegistry.Policy memory p) {
+        p = Policies.standard();
+        (p.trainBlocks, p.commitBlocks, p.revealBlocks, p.scoreBlocks) = (train, commit, others, others);
+        (p.scoreRevealBlocks, p.attestBlocks, p.attestRevealBlocks) = (others, others, others);
     }
 
     function _with(uint256 word, uint256 value) private pure returns (IModelRegistry.Policy memory) {

@@ -12,6 +12,7 @@ contract ClockProof is Test {
     /// @notice From the end of its last window on, whoever stays silent, a round has ended, FINAL or VOID.
     function check_ending_isNeverAfterTheLastWindow(RoundClock.Facts memory f) external pure {
         _sane(f);
+        f.held = false;
         (uint256 endBlock, uint8 phase, uint8 reason) = RoundClock.ending(f);
         assertLe(endBlock, RoundClock.startOf(f, FINAL));
         assertTrue(phase == FINAL ? reason == 0 : phase == FINAL + 1 && reason > 0);
@@ -22,6 +23,17 @@ contract ClockProof is Test {
         vm.assume(f.openBlock <= at);
         (uint8 phase, uint64 end,) = RoundClock.phaseAt(f, at);
         if (phase < FINAL) assertGt(end, at);
+    }
+
+    /// @notice A round that waits for the one before it never passes COMMIT, and ends only where its opening seed is lost.
+    function check_phaseAt_whenHeld_thenNeverPastCommit(RoundClock.Facts memory f, uint64 at) external pure {
+        _sane(f);
+        f.held = true;
+        vm.assume(f.openBlock <= at);
+        (uint8 phase,, uint8 reason) = RoundClock.phaseAt(f, at);
+        bool lost = !f.seedKnown && at > f.openBlock + f.historyBlocks;
+        if (lost) assertTrue(phase == FINAL + 1 && reason == RoundClock.NO_SEED);
+        else assertTrue(phase == RoundClock.TRAIN || phase == RoundClock.COMMIT);
     }
 
     /// @dev As the registry bounds them; a quorum of two thirds, on a chain that tells 256 hashes.

@@ -9,7 +9,6 @@ import {IDataRegistry} from "../../src/interfaces/IDataRegistry.sol";
 import {IInferenceChannels} from "../../src/interfaces/IInferenceChannels.sol";
 import {FakeRewards} from "../channels/ChannelsMocks.sol";
 import {FakeModels, FakeStakes} from "../data/DataMocks.sol";
-import {Making} from "../governance/Making.sol";
 import {Test} from "../support/Test.sol";
 import {vm} from "../support/Vm.sol";
 
@@ -44,7 +43,7 @@ contract ReplayMatrixTest is Test {
 
     function setUp() public {
         token = _token();
-        models = FakeModels(Making.from("data/DataMocks.sol:FakeModels", ""));
+        models = FakeModels(deploy("data/DataMocks.sol:FakeModels", ""));
         models.set(MODEL, account("modeller"), 0);
         models.set(OTHER_MODEL, account("modeller"), 0);
         channels = _channels();
@@ -218,18 +217,18 @@ contract ReplayMatrixTest is Test {
     }
 
     function _token() private returns (StrataToken) {
-        return StrataToken(Making.from("StrataToken.sol:StrataToken", abi.encode(address(this))));
+        return StrataToken(deploy("StrataToken.sol:StrataToken", abi.encode(address(this))));
     }
 
     function _channels() private returns (InferenceChannels) {
-        FakeRewards rewards = FakeRewards(Making.from("channels/ChannelsMocks.sol:FakeRewards", abi.encode(token)));
+        FakeRewards rewards = FakeRewards(deploy("channels/ChannelsMocks.sol:FakeRewards", abi.encode(token)));
         bytes memory arguments = abi.encode(token, models, rewards, uint256(50));
-        return InferenceChannels(Making.from("InferenceChannels.sol:InferenceChannels", arguments));
+        return InferenceChannels(deploy("InferenceChannels.sol:InferenceChannels", arguments));
     }
 
     function _data() private returns (DataRegistry) {
-        FakeStakes stakes = FakeStakes(Making.from("data/DataMocks.sol:FakeStakes", ""));
+        FakeStakes stakes = FakeStakes(deploy("data/DataMocks.sol:FakeStakes", ""));
         bytes memory arguments = abi.encode(token, models, stakes, address(this), address(this), uint256(100), uint256(0));
-        return DataRegistry(Making.from("DataRegistry.sol:DataRegistry", arguments));
+        return DataRegistry(deploy("DataRegistry.sol:DataRegistry", arguments));
     }
 }

@@ -73,17 +73,6 @@ contract OpeningTest is RoundsWorld {
         assertEq(uint256(phase()), TRAIN);
     }
 
-    function test_open_whenLastIsNotSettled_thenRefused() public {
-        populate(1, 1);
-        open();
-        reach(FINAL);
-        vm.expectRevert(abi.encodeWithSelector(IRounds.WrongRound.selector, 1));
-        rounds.tick(MODEL, 2);
-        tick();
-        rounds.tick(MODEL, 2);
-        assertEq(uint256(rounds.current(MODEL)), 2);
-    }
-
     function test_models_whenTwo_thenTheirRoundsGoSideBySide() public {
         populate(1, 1);
         open();

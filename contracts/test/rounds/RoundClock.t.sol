@@ -12,6 +12,7 @@ contract RoundClockTest is Test {
         pure
     {
         _tame(f);
+        f.held = false;
         a = bound(a, f.openBlock, f.openBlock + 12_000);
         b = bound(b, a, f.openBlock + 12_000);
         (uint8 before, uint64 end,) = f.phaseAt(a);
@@ -31,6 +32,7 @@ contract RoundClockTest is Test {
 
     function testFuzz_ending_whenReached_thenOutcomeStays(RoundClock.Facts memory f, uint256 later) public pure {
         _tame(f);
+        f.held = false;
         (uint256 endBlock, uint8 phase, uint8 reason) = f.ending();
         later = bound(later, 0, 20_000);
         (uint8 phaseThen, uint64 end, uint8 reasonThen) = f.phaseAt(endBlock + later);
@@ -39,6 +41,36 @@ contract RoundClockTest is Test {
         assertEq(phase == RoundClock.VOID, reason != 0);
         assertLe(endBlock, f.startOf(RoundClock.FINAL));
         assertGe(endBlock, f.openBlock);
+    }
+
+    function testFuzz_phaseAt_whenHeld_thenTrainThenCommitForEver(RoundClock.Facts memory f, uint256 a) public pure {
+        _tame(f);
+        (f.held, f.seedKnown) = (true, true);
+        a = bound(a, f.openBlock, f.openBlock + 12_000);
+        (uint8 phase, uint64 end, uint8 reason) = f.phaseAt(a);
+        uint256 afterTrain = f.startOf(RoundClock.COMMIT);
+        uint256 afterCommit = f.startOf(RoundClock.REVEAL);
+        assertEq(uint256(phase), a < afterTrain ? RoundClock.TRAIN : RoundClock.COMMIT);
+        assertEq(uint256(end), a < afterTrain ? afterTrain : a < afterCommit ? afterCommit : a + 1);
+        assertEq(uint256(reason), 0);
+        (uint256 endBlock,,) = f.ending();
+        assertEq(endBlock, type(uint256).max);
+    }
+
+    function testFuzz_phaseAt_whenHeldWithoutASeed_thenVoidFromTheBlockInWhichItIsLost(
+        RoundClock.Facts memory f,
+        uint256 a
+    ) public pure {
+        _tame(f);
+        (f.held, f.seedKnown) = (true, false);
+        uint256 lost = f.openBlock + f.historyBlocks + 1;
+        (uint256 endBlock, uint8 phase, uint8 reason) = f.ending();
+        assertEq(endBlock, lost);
+        assertTrue(phase == RoundClock.VOID && reason == RoundClock.NO_SEED);
+        a = bound(a, f.openBlock, lost + 12_000);
+        (uint8 now_,,) = f.phaseAt(a);
+        assertEq(now_ == RoundClock.VOID, a >= lost);
+        assertTrue(now_ <= RoundClock.COMMIT || a >= lost);
     }
 
     function test_ending_whenNobodyCommits_thenEmptyAtReveal() public pure {

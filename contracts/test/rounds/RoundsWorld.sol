@@ -35,11 +35,11 @@ abstract contract RoundsWorld is Test {
     uint64 internal round;
 
     function setUp() public virtual {
-        staking = StakingMock(_deploy("RoundsMocks.sol:StakingMock", ""));
-        models = ModelsMock(_deploy("RoundsMocks.sol:ModelsMock", ""));
-        data = DataMock(_deploy("RoundsMocks.sol:DataMock", ""));
-        rewards = RewardsMock(_deploy("RoundsMocks.sol:RewardsMock", ""));
-        authority = AccessManager(_deploy("AccessManager.sol:AccessManager", abi.encode(address(this))));
+        staking = StakingMock(deploy("RoundsMocks.sol:StakingMock", ""));
+        models = ModelsMock(deploy("RoundsMocks.sol:ModelsMock", ""));
+        data = DataMock(deploy("RoundsMocks.sol:DataMock", ""));
+        rewards = RewardsMock(deploy("RoundsMocks.sol:RewardsMock", ""));
+        authority = AccessManager(deploy("AccessManager.sol:AccessManager", abi.encode(address(this))));
         rounds = makeRounds();
         models.setHead(MODEL, 0, GENESIS);
         models.setPolicy(policy(64, 5000, 6666));
@@ -47,7 +47,7 @@ abstract contract RoundsWorld is Test {
 
     /// @notice Another `Rounds` among the same stand-ins.
     function makeRounds() internal returns (Rounds) {
-        return Rounds(_deploy("Rounds.sol:Rounds", abi.encode(staking, models, data, rewards, authority)));
+        return Rounds(deploy("Rounds.sol:Rounds", abi.encode(staking, models, data, rewards, authority)));
     }
 
     // --- the scene ---
@@ -277,14 +277,5 @@ abstract contract RoundsWorld is Test {
     function reasons_(uint8 a) internal pure returns (uint8[] memory l) {
         l = new uint8[](1);
         l[0] = a;
-    }
-
-    /// @dev By artifact, so that a test does not hold what it deploys (code has a greatest size).
-    function _deploy(string memory artifact, bytes memory arguments) private returns (address made) {
-        bytes memory code = bytes.concat(vm.getCode(artifact), arguments);
-        assembly ("memory-safe") {
-            made := create(0, add(code, 0x20), mload(code))
-        }
-        require(made != address(0), artifact);
     }
 }

@@ -296,8 +296,6 @@ contract SettlingTest is RoundsWorld {
         tick();
         assertFalse(view_().settled);
         assertEq(uint256(view_().phase), VOID);
-        vm.expectRevert(abi.encodeWithSelector(IRounds.WrongRound.selector, 1));
-        rounds.tick(MODEL, 2);
         vm.prank(validator(0));
         vm.expectRevert(abi.encodeWithSelector(IRounds.WrongPhase.selector, VOID, SCORE));
         rounds.commitScores(MODEL, 1, HEAD);

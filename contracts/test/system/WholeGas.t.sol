@@ -21,7 +21,7 @@ contract WholeGasTest is World {
     mapping(address validator => bytes32) private _told;
 
     function setUp() public override {
-        unbonding = 5_600;
+        unbonding = 8_000;
         super.setUp();
         uint256 root = models.register(0, 0, "global", "all", keccak256("g"), policyOf(200, 16));
         IModelRegistry.Policy memory p = policyOf(600, 16);
