@@ -26,7 +26,7 @@ class DeploySettings:
     council: str = ""  # address that proposes and cancels what the timelock does
     guardian: str = ""  # address that may pause openings of rounds
     governance_delay_seconds: int = 2 * DAY_SECONDS  # between the council's proposal and its execution
-    unbonding_blocks: int = 50_400  # between unstake and withdraw; a round may have three quarters of it
+    unbonding_blocks: int = 50_400  # between unstake and withdraw; a round may take three quarters of it
     vesting_blocks: int = 7_200  # between a round's settlement and the claim
     close_delay_blocks: int = 7_200  # between a channel's startClose and close
     ballot_blocks: int = 7_200  # how long validators may vote on a dataset
@@ -64,7 +64,8 @@ class DeploySettings:
 
     @property
     def max_round_blocks(self) -> int:
-        """The longest round of any model: who leaves as it opens can still be slashed when it is settled."""
+        """How long a round may take, with the wait for the one before it: who leaves as it opens can still be slashed
+        when it is settled."""
         return self.unbonding_blocks * 3 // 4
 
     def _check_numbers(self, local: bool) -> None:
@@ -101,7 +102,7 @@ BOUNDS: dict[str, tuple[int, int]] = {
 }
 LOCAL_LOWS = {
     "governance_delay_seconds": 0,
-    "unbonding_blocks": 20,
+    "unbonding_blocks": 27,  # three quarters hold the shortest round that a policy can have
     "vesting_blocks": 0,
     "close_delay_blocks": 1,
     "ballot_blocks": 1,
