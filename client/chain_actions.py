@@ -9,7 +9,7 @@ from typing import Any
 
 from client.errors import Reverted
 from client.reverts import sentence
-from client.types import FULL_VALUE, ChannelInfo, DatasetInfo, ModelInfo, Policy, Receipt, Reveal, RoundInfo
+from client.types import FULL_VALUE, ChannelInfo, DatasetInfo, ModelInfo, Policy, Receipt, Reveal, RoundInfo, due_round
 from contracts.enums import Level, Role, ScoreReason
 
 MAX_PAGES = 160  # ticks that one call sends at most; the largest round takes about 90
@@ -200,9 +200,9 @@ class Actions(ABC):
         return (view.ended and not view.settled) or ("ConsensusPage" in names and not view.consensus_known)
 
     def _due(self, model_id: int) -> int:
-        """The round that a tick would move: the present one, or the next where that is settled."""
+        """The round that a tick would move (see ``client.types.due_round``)."""
         last = self.current(model_id)
-        return last + 1 if last == 0 or self.round(model_id, last).settled else last
+        return due_round([self.round(model_id, number) for number in range(max(1, last - 1), last + 1)])
 
     def commit_delta(self, model_id: int, number: int, commitment: bytes) -> Receipt:
         """Commits to a delta (see ``client.commitments``)."""

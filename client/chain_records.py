@@ -74,6 +74,8 @@ def read_round(model_id: int, raw: Raw) -> RoundInfo:
         groups_judged=int(raw["groupsJudged"]),
         consensus_known=bool(raw["consensusKnown"]),
         accepted=bool(raw["accepted"]),
+        held=bool(raw["held"]),
+        parent_head=bytes(raw["parentHead"]),
     )
 
 

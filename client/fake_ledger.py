@@ -36,8 +36,10 @@ from contracts.reference import (
     emission_at,
     emission_for,
     ending,
+    may_open,
     paid_blocks,
     phase_at,
+    released,
     start_of,
     weights_q16,
 )
@@ -100,12 +102,20 @@ class FakeLedger(FakeStake, FakeMoney):
     # ---- rounds
 
     def round_of(self, model_id: int, number: int) -> FakeRound:
-        """The live round, or ``WrongRound``; a call to it records what is due."""
+        """The newest round or the unsettled one before it, or ``WrongRound``; a call to it records what is due."""
+        round_ = self._live(model_id, number)
+        if round_ is None:
+            raise refuse("WrongRound", len(self.rounds[model_id]))
+        self.advance(round_)
+        return round_
+
+    def _live(self, model_id: int, number: int) -> FakeRound | None:
+        """A round that calls may concern: the newest, and the one before it until that is settled."""
         rounds = self.rounds[model_id]
-        if not rounds or rounds[-1].number != number:
-            raise refuse("WrongRound", len(rounds))
-        self.advance(rounds[-1])
-        return rounds[-1]
+        if not 0 < number <= len(rounds):
+            return None
+        found = rounds[number - 1]
+        return found if number == len(rounds) or not found.settled else None
 
     def facts(self, round_: FakeRound) -> RoundFacts:
         """What the round's phase depends on."""
@@ -122,6 +132,7 @@ class FakeLedger(FakeStake, FakeMoney):
             quorum_bps=round_.policy.quorum_bps,
             consensus_known=round_.consensus_known,
             accepted=round_.consensus_known and any(round_.consensus()),
+            held=round_.held,
         )
 
     def phase(self, round_: FakeRound, block: int | None = None) -> tuple[Phase, int, VoidReason]:
@@ -138,18 +149,21 @@ class FakeLedger(FakeStake, FakeMoney):
     def tick(self, model_id: int, number: int) -> None:
         """Opens a round, takes a page of its consensus or settles a page of it; nothing where somebody was quicker."""
         rounds = self.rounds[model_id]
-        over = not rounds or rounds[-1].settled
-        if number == 0 or number > len(rounds) + over:
+        free = not rounds or may_open(self.facts(rounds[-1]), rounds[-1].settled, self.block_number)
+        if number == 0 or number > len(rounds) + free:
             raise refuse("WrongRound", len(rounds))
-        if number == len(rounds) and not over:
-            waits = self.advance(rounds[-1])
-            if not waits and self.phase(rounds[-1])[0] in (Phase.FINAL, Phase.VOID):
-                self.settle(rounds[-1])
-        elif number > len(rounds):
+        if number > len(rounds):
             self.open(model_id)
+            return
+        round_ = rounds[number - 1]
+        if round_.settled:
+            return
+        waits = self.advance(round_)
+        if not round_.held and not waits and self.phase(round_)[0] in (Phase.FINAL, Phase.VOID):
+            self.settle(round_)
 
     def open(self, model_id: int) -> None:
-        """Freezes stake at the block before."""
+        """Freezes stake at the block before; the round is held where the one before it is not settled."""
         if self.block_number < self.paused_until:
             raise refuse("Paused", self.paused_until)
         frozen = self.block_number - 1
@@ -164,6 +178,8 @@ class FakeLedger(FakeStake, FakeMoney):
         opened = FakeRound(
             model_id, number, self.block_number, policy, list(policy.phases), base, miners, validators, stake
         )
+        opened.held = bool(self.rounds[model_id]) and not self.rounds[model_id][-1].settled
+        opened.parent_head = ZERO_DIGEST if opened.held else base
         self.rounds[model_id].append(opened)
         args = {"openBlock": self.block_number, "baseHead": base, "frozenStake": opened.frozen_stake}
         self.emit("Rounds", "RoundOpened", modelId=model_id, round=number, **args, minerCount=len(miners))
@@ -213,10 +229,21 @@ class FakeLedger(FakeStake, FakeMoney):
         if round_.pages_left == 0:
             round_.settled = True
             self.emit("Rounds", "RoundSettled", **where)
+            self._release(round_.model_id, round_.number + 1)
+
+    def _release(self, model_id: int, number: int) -> None:
+        """The round after one that is settled is held no more."""
+        if number > len(self.rounds[model_id]) or not self.rounds[model_id][number - 1].held:
+            return
+        round_ = self.rounds[model_id][number - 1]
+        round_.windows = list(released(self.facts(round_), len(round_.miners), self.block_number).windows)
+        round_.held, round_.parent_head = False, self.models[model_id - 1].head
+        where = {"modelId": model_id, "round": number}
+        self.emit("Rounds", "RoundReleased", **where, parentHead=round_.parent_head)
 
     def _finalize(self, round_: FakeRound, where: dict[str, int]) -> None:
         accepted = any(round_.consensus())
-        head, stake = round_.leading() if accepted else (round_.base_head, 0)
+        head, stake = round_.leading() if accepted else (round_.parent_head, 0)
         self.emit("Rounds", "RoundFinalized", **where, head=head, attestedStake=stake)
         if accepted:
             model = self.models[round_.model_id - 1]
@@ -321,7 +348,7 @@ class FakeLedger(FakeStake, FakeMoney):
             scores_revealed_stake=facts.scores_stake,
             heads_revealed_stake=round_.stake(list(round_.heads)),
             void_reason=reason,
-            head=(round_.leading()[0] if facts.accepted else round_.base_head) if final else ZERO_DIGEST,
+            head=(round_.leading()[0] if facts.accepted else round_.parent_head) if final else ZERO_DIGEST,
             settled=round_.settled,
             validator_count=len(round_.validators),
             committee=round_.policy.committee,
@@ -330,6 +357,8 @@ class FakeLedger(FakeStake, FakeMoney):
             groups_judged=round_.groups_judged,
             consensus_known=round_.consensus_known,
             accepted=facts.accepted,
+            held=round_.held,
+            parent_head=round_.parent_head,
         )
 
     def submissions(self, round_: FakeRound) -> list[SubmissionInfo]:

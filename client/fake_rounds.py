@@ -47,6 +47,8 @@ class FakeRound:
     scores: dict[str, ScoreInfo] = field(default_factory=dict)
     head_commits: dict[str, bytes] = field(default_factory=dict)
     heads: dict[str, bytes] = field(default_factory=dict)
+    held: bool = False  # until the round before is settled
+    parent_head: bytes = ZERO_DIGEST  # the head that the round before left, once it is not held
     salts: bytes = ZERO_DIGEST
     evaluation_seed: bytes = ZERO_DIGEST  # once it is recorded
     groups_judged: int = 0

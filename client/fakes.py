@@ -26,6 +26,7 @@ from client.types import (
     RoundInfo,
     ScoreInfo,
     SubmissionInfo,
+    due_round,
 )
 from contracts.enums import Phase, Role, ScoreReason, VoidReason
 
@@ -137,7 +138,7 @@ class FakeChain(FakeRegistry):
     def tick(self, model_id: int, number: int | None = None) -> Receipt:
         """Opens or settles, page after page."""
         rounds = self.ledger.rounds[model_id]
-        wanted = number if number is not None else len(rounds) + (not rounds or rounds[-1].settled)
+        wanted = number if number is not None else self._due(model_id)
         receipt = self._do(lambda: self.ledger.tick(model_id, wanted))
         while 0 < wanted <= len(rounds) and not rounds[wanted - 1].settled:
             view = self.ledger.view(rounds[wanted - 1])
@@ -146,6 +147,11 @@ class FakeChain(FakeRegistry):
             more = self._do(lambda: self.ledger.tick(model_id, wanted))
             receipt = replace(more, events=(*receipt.events, *more.events))
         return receipt
+
+    def _due(self, model_id: int) -> int:
+        """As :meth:`client.chain.Chain.tick` chooses: a round that can be settled, else one that can be opened."""
+        newest = self.current(model_id)
+        return due_round([self.round(model_id, number) for number in range(max(1, newest - 1), newest + 1)])
 
     def current(self, model_id: int, block: int | None = None) -> int:
         """The last round; 0 before the first."""
@@ -233,7 +239,7 @@ class FakeChain(FakeRegistry):
             self._keep(round_.commits, commitment)
             args = {"miner": self.address, "commitment": commitment}
             self.ledger.emit("Rounds", "DeltaCommitted", modelId=model_id, round=number, **args)
-            if len(round_.commits) == len(round_.miners):
+            if len(round_.commits) == len(round_.miners) and not round_.held:
                 round_.close(phase, self.ledger.block_number)
                 if phase == Phase.TRAIN:
                     round_.windows[1] = 0
@@ -250,6 +256,8 @@ class FakeChain(FakeRegistry):
             self._shown(round_.commits, delta_commitment(*args, reveal.digest, reveal.salt))
             if any(other.digest == reveal.digest for other in round_.reveals.values()):
                 raise refuse("DuplicateDigest", reveal.digest)
+            if reveal.base_head != round_.base_head:
+                raise refuse("WrongBase", reveal.base_head, round_.base_head)
             for wanted in reveal.dataset_ids:
                 info = next((d for d in self.ledger.datasets if d.id == wanted), None)
                 if info is None or info.model_id != model_id or not info.usable_at(round_.open_block):

@@ -132,12 +132,13 @@ def model_tree(chain: ChainLike) -> list[ModelEntry]:
 
 
 def round_states(chain: ChainLike, name: str | None = None, last: int = 10) -> list[RoundState]:
-    """A model's last rounds, newest first; without a name the last round of every model."""
+    """A model's last rounds, newest first; without a name the last round of every model, and one that it waits for."""
     block = chain.block_number()
     states = []
     for model in [chain.model(name)] if name is not None else chain.models():
         newest = chain.current(model.id)
-        oldest = max(1, newest - (last if name is not None else 1) + 1)
+        waits = newest > 1 and chain.round(model.id, newest).held
+        oldest = max(1, newest - (last if name is not None else 1 + waits) + 1)
         for number in range(newest, oldest - 1, -1):
             info = chain.round(model.id, number)
             left = None if info.ended else max(0, info.phase_end - block)
@@ -146,11 +147,13 @@ def round_states(chain: ChainLike, name: str | None = None, last: int = 10) -> l
 
 
 def _round_note(info: RoundInfo) -> str:
+    if info.held and not info.ended:
+        return f"trains while round {info.round - 1} is judged"
     if info.ended and not info.settled:
         return "waits to be settled: anyone may run `strata rounds open MODEL`"
     if info.phase == Phase.ATTEST and not info.consensus_known:
         return "the consensus waits to be taken: anyone may run `strata rounds open MODEL`"
-    if info.phase == Phase.FINAL and info.head == info.base_head:
+    if info.phase == Phase.FINAL and info.head == info.parent_head:
         return "no delta was accepted; the head is unchanged"
     return ""
 

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, field
 from enum import IntEnum
 from typing import Any
@@ -126,6 +126,10 @@ class RoundInfo:
     ``phase_end`` is the first block after the phase (0 once ended); seeds are 32 zero bytes until they can be read;
     stakes are wei. ``committee``, ``kappa_bps`` and ``quorum_bps`` are the policy's when it opened. ``groups_judged``:
     of how many groups of submissions the consensus was taken; ``accepted``: some of it is above zero.
+
+    ``held``: it was opened while the round before was unsettled, and that still is; it can't pass COMMIT. ``base_head``
+    is what every delta starts from; ``parent_head`` what they are scored against and what the next head follows. It is
+    the head that the round before left, zero while ``held``.
     """
 
     model_id: int
@@ -153,11 +157,41 @@ class RoundInfo:
     groups_judged: int = 0
     consensus_known: bool = False
     accepted: bool = False
+    held: bool = False
+    parent_head: bytes = ZERO_DIGEST
 
     @property
     def ended(self) -> bool:
         """Whether the round is over, for good or ill."""
         return self.phase in (Phase.FINAL, Phase.VOID)
+
+    @property
+    def left_head(self) -> bytes:
+        """The model's head after the round, once it is settled."""
+        return self.head if self.phase == Phase.FINAL else self.parent_head
+
+    @property
+    def can_be_followed(self) -> bool:
+        """Whether the next round may open: this one's COMMIT has closed, and none before it is unsettled."""
+        return self.settled or (not self.held and self.phase >= Phase.REVEAL)
+
+
+def due_round(live: Sequence[RoundInfo]) -> int:
+    """The round that a tick would move, of a model's last one or two rounds in order: one that can be settled or summed
+    up before one that can be opened, and where nothing else is to be done one whose seed may want to be recorded.
+    """
+    for view in live:
+        if (
+            not view.settled
+            and not view.held
+            and (view.ended or (view.phase == Phase.ATTEST and not view.consensus_known))
+        ):
+            return view.round
+    if not live:
+        return 1
+    if live[-1].can_be_followed:
+        return live[-1].round + 1
+    return next(view.round for view in live if not view.settled)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ Nothing here remembers or waits. A node that restarts in any phase asks the same
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -18,7 +18,7 @@ class Action(StrEnum):
     """The one thing to do now."""
 
     WAIT = "wait"
-    OPEN = "open"  # no round is live: tick opens one
+    OPEN = "open"  # the next round may begin: tick opens it
     TALLY = "tally"  # nothing was accepted, and the chain has not summed it up: tick does
     SETTLE = "settle"  # the round is over and nobody has settled it: tick does
     FINISH = "finish"  # the round is over: load the head, tidy up
@@ -61,9 +61,14 @@ class ValidatorRecords:
 
 
 def next_miner_action(view: RoundInfo | None, mine: MinerRecords, auto_open: bool) -> Action:
-    """What a miner does about ``view`` (None: the model has had no round)."""
+    """What a miner does about ``view`` (None: the model has had no round); ``auto_open`` only if it is the newest."""
     if view is None:
         return Action.OPEN if auto_open else Action.WAIT
+    action = _next_miner_action(view, mine, auto_open)
+    return Action.OPEN if action is Action.WAIT and auto_open and view.can_be_followed else action
+
+
+def _next_miner_action(view: RoundInfo, mine: MinerRecords, auto_open: bool) -> Action:
     if view.ended:
         return _after(view, mine.finished, auto_open)
     if not mine.enrolled:
@@ -83,9 +88,14 @@ def _before_commit(view: RoundInfo, mine: MinerRecords) -> Action:
 
 
 def next_validator_action(view: RoundInfo | None, mine: ValidatorRecords, auto_open: bool) -> Action:
-    """What a validator does about ``view`` (None: the model has had no round)."""
+    """What a validator does about ``view``; as with a miner, ``auto_open`` only where it is the newest round."""
     if view is None:
         return Action.OPEN if auto_open else Action.WAIT
+    action = _next_validator_action(view, mine, auto_open)
+    return Action.OPEN if action is Action.WAIT and auto_open and view.can_be_followed else action
+
+
+def _next_validator_action(view: RoundInfo, mine: ValidatorRecords, auto_open: bool) -> Action:
     if view.ended:
         return _after(view, mine.finished, auto_open)
     if not mine.frozen or view.evaluation_seed == ZERO_DIGEST:
@@ -103,28 +113,75 @@ def next_validator_action(view: RoundInfo | None, mine: ValidatorRecords, auto_o
 
 def _after(view: RoundInfo, finished: bool, auto_open: bool) -> Action:
     if not view.settled:
-        return Action.SETTLE
+        return Action.WAIT if view.held else Action.SETTLE
     if not finished:
         return Action.FINISH
     return Action.OPEN if auto_open else Action.WAIT
 
 
-def commit_deadline(view: RoundInfo, commit_blocks: int) -> int:
-    """The last block in which a delta can be committed (``phase_end`` is the first block after the phase)."""
+@dataclass(frozen=True)
+class Due:
+    """One round with what its role would do about it."""
+
+    view: RoundInfo | None  # None: the model has had no round
+    action: Action
+
+
+QUICK = (
+    Action.COMMIT,
+    Action.REVEAL,
+    Action.COMMIT_SCORES,
+    Action.REVEAL_SCORES,
+    Action.COMMIT_HEAD,
+    Action.REVEAL_HEAD,
+)
+
+
+def in_turn(dues: Sequence[Due]) -> list[Due]:
+    """In which order to try what a model's rounds, given in their order, ask for.
+
+    Of live rounds the older comes first: its phases run by the clock. Tidying up after a settled one can wait for what
+    the newest may lose: a secret to send, or training from a head that tidying up would replace by a later one.
+    """
+    *before, newest = dues
+    settled = [due for due in before if due.action is Action.FINISH]
+    live = [due for due in before if due.action is not Action.FINISH]
+    view, last = newest.view, settled[-1].view if settled else None
+    behind = view is not None and last is not None and view.base_head != last.left_head
+    first = newest.action in QUICK or (newest.action is Action.TRAIN and behind)
+    return [*live, newest, *settled] if first else [*live, *settled, newest]
+
+
+def commit_deadline(view: RoundInfo, commit_blocks: int, older: RoundInfo | None = None) -> int:
+    """The last block in which a delta can be committed for sure, as things stand.
+
+    (``phase_end`` is the first block after the phase.) A held round stays in COMMIT until ``older``, the one before it,
+    is settled; the scores that are still to come take longer than a commitment, so until then there is another block.
+    """
     last = view.phase_end - 1
-    return last + commit_blocks if view.phase == Phase.TRAIN else last
+    if view.phase == Phase.TRAIN:
+        return last + commit_blocks
+    if view.phase > Phase.COMMIT:
+        return view.open_block
+    if view.held and older is not None and not older.ended and older.phase < Phase.SCORE_REVEAL:
+        return max(last, older.phase_end)
+    return last
 
 
-def tick_turn(address: str, others: Iterable[str], model_id: int, round_number: int) -> int:
+def tick_turn(address: str, validators: Iterable[str], miners: Iterable[str], model_id: int, round_number: int) -> int:
     """How many of the round's nodes come before this one when it has to be ticked: an order that changes each round.
 
-    One after the other, not all at once: one tick is enough, and each costs gas.
+    One after the other, not all at once: one tick is enough, and each costs gas. Miners come last, since they are busy
+    with the next round's training.
     """
+    judges = {who.lower() for who in validators}
 
-    def place(who: str) -> bytes:
-        return hashlib.sha256(f"{who.lower()}:{model_id}:{round_number}".encode()).digest()
+    def place(who: str) -> tuple[bool, bytes]:
+        name = who.lower()
+        return name not in judges, hashlib.sha256(f"{name}:{model_id}:{round_number}".encode()).digest()
 
-    return sum(place(other) < place(address) for other in {o.lower() for o in others} - {address.lower()})
+    others = judges | {who.lower() for who in miners}
+    return sum(place(other) < place(address) for other in others - {address.lower()})
 
 
 def usable(datasets: list[DatasetInfo], open_block: int) -> list[DatasetInfo]:

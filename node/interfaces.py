@@ -139,7 +139,7 @@ class TrainJob:
 
     model: ModelInfo
     parent: ModelInfo | None  # the teacher of a DISTIL delta
-    base_head: bytes  # digest of the head to start from
+    base_head: bytes  # digest of the head to start from, at most one behind the model's
     kind: DeltaKind
     shards: tuple[tuple[str, ...], ...]  # the assigned text: documents by shard
     seed: bytes  # the round's: orders the windows
@@ -184,7 +184,7 @@ class JudgeJob:
     model: ModelInfo
     round: int
     validator: str
-    base_head: bytes
+    parent_head: bytes  # the head to score against; the deltas may have started from the one before it
     evaluation_seed: bytes
     submissions: tuple[SubmissionInfo, ...]  # all of the round
     dealt: tuple[int, ...]  # the places of those to be judged, ascending; the others only show who copied whom
@@ -221,7 +221,7 @@ class HeadBuilder(Protocol):
     def next_head(
         self,
         model: ModelInfo,
-        base_head: bytes,
+        parent_head: bytes,
         round_number: int,
         accepted: Sequence[SubmissionInfo],
     ) -> bytes: ...  # puts manifest and snapshot, returns the digest

@@ -1,10 +1,14 @@
-"""The miner: train on what the seed deals, commit to the delta, reveal it. Reads from top to bottom like the round."""
+"""The miner: train on what the seed deals, commit to the delta, reveal it. Reads from top to bottom like the round.
+
+While one round's deltas are judged, the miner trains for the next. What compression dropped from a delta is in the next
+one at once; what was sent and comes back follows when the chain has settled the round.
+"""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,10 +17,12 @@ from client.cid import digest_bytes
 from client.commitments import delta_commitment, new_salt
 from client.errors import DeltaError, StorageError
 from client.types import ZERO_DIGEST, DatasetInfo, ModelInfo, Reveal, RoundInfo
-from contracts.enums import DeltaKind, Phase, ScoreReason
+from contracts.enums import DeltaKind, Phase
+from node.deadline import Deadline
 from node.decisions import Action, MinerRecords, commit_deadline, next_miner_action, usable
+from node.fates import Fates
 from node.interfaces import Averager, MinerChain, Progress, Trainer, TrainJob
-from node.residual import Fate, Residuals
+from node.residual import Residuals
 from node.runtime import Runtime
 from node.texts import Blobs, Texts
 from node.vault import DeltaRecord, Vault
@@ -26,7 +32,7 @@ if TYPE_CHECKING:
     from node.interfaces import Trained, Vector
 
 PROGRESS_SECONDS = 1.0  # between two train_step events
-UNFETCHED_HALF = 2  # a delta comes back when more than 1/2 of the stake that spoke could not fetch it
+SEEDS_KNOWN = 8
 
 log = logging.getLogger("strata.node.miner")
 
@@ -59,10 +65,15 @@ class Miner(Worker):
         self.parts = parts
         self.address = parts.account or parts.chain.address
         self.member = runtime.config.team.role == "member"
+        self.fates = Fates(parts.chain, parts.trainer, parts.vault, parts.residuals, self.address)
         self.missed = 0  # the last round that went by without us
         self.worked = 0  # the last round that a team's member trained for
-        self._miners: tuple[bytes, list[str]] = (b"", [])  # of the round with that seed
-        self._known_committed = self._known_revealed = b""  # seed of the last round where that was seen on chain
+        self._miners: dict[bytes, list[str]] = {}  # by the rounds' seeds
+        self._known_committed: set[bytes] = set()  # seeds of the rounds where that was seen on chain
+        self._known_revealed: set[bytes] = set()
+        self._inner_seconds = 0.0  # in the inner loop since the last delta was sealed
+        self._sealed_at: float | None = None  # when that was, by the monotonic clock
+        self.shares: dict[int, float] = {}  # round -> part of the wall time before its sealing that went into training
         self.handlers = {
             Action.TRAIN: self.train,
             Action.COMMIT: self.commit,
@@ -70,13 +81,14 @@ class Miner(Worker):
             Action.MISSED: self.miss,
         }
 
-    def decide(self, view: RoundInfo | None) -> Action:
+    def decide(self, view: RoundInfo | None, newest: bool = True) -> Action:
         """The pure decision on what the chain and our journal say."""
+        opens = self.auto_open and newest
         if view is None:
-            return next_miner_action(None, MinerRecords(False, False, False, False), self.auto_open)
+            return next_miner_action(None, MinerRecords(False, False, False, False), opens)
         if view.ended:
             mine = MinerRecords(False, False, False, False, finished=self.finished >= view.round)
-            return next_miner_action(view, mine, self.auto_open)
+            return next_miner_action(view, mine, opens)
         enrolled = self.address in self.miners_of(view)
         committed = enrolled and self._has_committed(view)
         if self.member:
@@ -89,7 +101,7 @@ class Miner(Worker):
             revealed=committed and view.phase >= Phase.REVEAL and self._has_revealed(view),
             missed=self.missed >= view.round,
         )
-        return next_miner_action(view, mine, self.auto_open)
+        return next_miner_action(view, mine, opens)
 
     def prepare(self) -> None:
         """Load the model."""
@@ -131,10 +143,10 @@ class Miner(Worker):
 
     def _compute(self, view: RoundInfo, job: TrainJob) -> Trained | None:
         """Train under the process's compute lock, until done or until COMMIT is about to close."""
-        deadline = Deadline(self, self._last_commit_block(view))
+        deadline = Deadline(self, view)
         lock = self.runtime.compute
         while not lock.acquire(timeout=0.5):
-            if deadline.passed():
+            if deadline.near():
                 log.warning("%s: round %d: no time was left beside the other model", self.model.name, view.round)
                 self.missed = view.round
                 return None
@@ -150,9 +162,12 @@ class Miner(Worker):
             lock.release()
         if self.runtime.stop.is_set():
             return None
+        seconds = deadline.seconds()
+        self._inner_seconds += seconds
         self.event(
             "trained",
             view.round,
+            seconds=round(seconds, 3),
             tokens=trained.tokens,
             loss_first=trained.loss_first,
             loss_last=trained.loss_last,
@@ -165,7 +180,7 @@ class Miner(Worker):
         if self.parts.team is None:
             return trained.delta, trained.tokens
         key = f"{self.model.id}-{view.round}-{view.seed.hex()[:16]}"
-        last = self._last_commit_block(view)
+        last = self.last_commit_block(view)
         left = self.seconds_until(last - self.runtime.config.margin_blocks)
         seconds = min(self.runtime.config.team.wait_seconds, left)
         delta, tokens, peers = self.parts.team.average(key, trained.delta, trained.tokens, seconds)
@@ -174,15 +189,18 @@ class Miner(Worker):
 
     def _seal(self, view: RoundInfo, job: TrainJob, delta: Vector, tokens: int, dataset_ids: list[int]) -> None:
         """Compress with error feedback and write the journal. From here on a kill loses nothing."""
-        residual = self.parts.residuals.load(self.model.id, self.model.genesis, len(delta))
+        self.fates.take_back(job.model, view.round)
+        residuals = self.parts.residuals
+        residual = residuals.load(self.model.id, self.model.genesis, len(delta))
         vector = delta if residual is None else delta + residual
         payload, decoded = self.parts.trainer.encode(job.model, vector)
-        self.parts.residuals.stage(self.model.id, view.round, vector - decoded)
+        digest = digest_bytes(payload)
+        residuals.propose(self.model.id, self.model.genesis, view.round, digest, vector - decoded)
         record = DeltaRecord(
             model=self.model.id,
             round=view.round,
             seed=view.seed,
-            digest=digest_bytes(payload),
+            digest=digest,
             salt=new_salt(),
             delta_kind=int(job.kind),
             base_head=view.base_head,
@@ -190,7 +208,18 @@ class Miner(Worker):
             trained_tokens=tokens,
         )
         self.parts.vault.keep(record, payload)
+        self.fates.adopt(job.model)
+        self._count_share(view.round)
         log.info("%s: round %d: a delta of %d bytes is ready", self.model.name, view.round, len(payload))
+
+    def _count_share(self, number: int) -> None:
+        """What part of the time since the delta before this one was sealed went into the inner loop."""
+        now = time.monotonic()
+        if self._sealed_at is not None:
+            share = round(self._inner_seconds / max(now - self._sealed_at, 1e-9), 4)
+            self.shares = {other: part for other, part in self.shares.items() if other >= number - 2} | {number: share}
+            self.runtime.status.update_model(self.model.name, training_share=share)
+        self._sealed_at, self._inner_seconds = now, 0.0
 
     # COMMIT -----------------------------------------------------------------------------------------------------------
 
@@ -245,79 +274,59 @@ class Miner(Worker):
         self.event("missed", view.round, message=reason)
 
     def after_round(self, view: RoundInfo, model: ModelInfo) -> None:
-        """Settle the residual by the delta's fate, and load the new head before the next round needs it."""
-        record = self._record(view)
-        if record is not None:
-            payload = self.parts.vault.payload(record)
-            fate = self._fate(view)
-            sent = self.parts.trainer.decode(model, payload) if payload and fate is Fate.RETURNED else None
-            self.parts.residuals.settle(model.id, model.genesis, view.round, fate, sent)
-            log.info("%s: round %d: our delta was %s", model.name, view.round, fate)
+        """Settle the residual by the deltas' fates, and load the new head before the next round needs it.
+
+        Not where another model trains: loading would wait for its end, and a secret may have to be revealed meanwhile.
+        """
+        self.fates.take_back(model, view.round + 1)
         self.parts.vault.forget(model.id, view.round - 1)
-        with self.runtime.compute:
-            self.parts.trainer.advance(model)
+        if self.runtime.compute.acquire(blocking=False):
+            try:
+                self.parts.trainer.advance(model)
+            finally:
+                self.runtime.compute.release()
 
-    def _fate(self, view: RoundInfo) -> Fate:
-        """Returned: late, void, or not to be had for most of the stake that spoke of it."""
-        mine = self._submission(view)
-        if mine is None or view.phase == Phase.VOID:
-            return Fate.RETURNED
-        spoke, unfetched = 0, 0
-        for validator, stake in self.parts.chain.round_validators(self.model.id, view.round):
-            reasons = self.parts.chain.scores_of(self.model.id, view.round, validator).reasons
-            reason = self._reason(view, validator, reasons, mine)
-            if reason is not None:
-                spoke += stake
-                unfetched += stake if reason == ScoreReason.UNAVAILABLE else 0
-        return Fate.RETURNED if unfetched * UNFETCHED_HALF > spoke else Fate.JUDGED
-
-    def _reason(
-        self, view: RoundInfo, validator: str, reasons: Sequence[ScoreReason], index: int
-    ) -> ScoreReason | None:
-        """What a validator said of a submission; None where it was not dealt it, or said nothing."""
-        if not reasons:
-            return None
-        if len(reasons) == view.reveals:
-            return reasons[index]
-        dealt = self.parts.chain.dealt(self.model.id, view.round, validator)
-        return reasons[dealt.index(index)] if index in dealt else None
+    def figures(self, view: RoundInfo) -> dict[str, float]:
+        """The part of the time that went into training."""
+        share = self.shares.get(view.round)
+        return {} if share is None else {"training_share": share}
 
     # small things -----------------------------------------------------------------------------------------------------
 
-    def _last_commit_block(self, view: RoundInfo) -> int:
-        return commit_deadline(view, self.parts.chain.windows(self.model.id, view.round)[Phase.COMMIT - 1])
+    def seen_again(self, view: RoundInfo) -> RoundInfo:
+        """The same round as it is now."""
+        return self.chain.round(view.model_id, view.round)
+
+    def last_commit_block(self, view: RoundInfo) -> int:
+        """The last block in which our delta can be committed for sure, as the chain has it now."""
+        windows = self.parts.chain.windows(self.model.id, view.round)
+        older = self.chain.round(self.model.id, view.round - 1) if view.held else None
+        return commit_deadline(view, windows[Phase.COMMIT - 1], older)
 
     def _record(self, view: RoundInfo) -> DeltaRecord | None:
         return self.parts.vault.find(DeltaRecord, self.model.id, view.round, view.seed)
 
-    def _submission(self, view: RoundInfo) -> int | None:
-        """Our place in the order of submission."""
-        for submission in self.parts.chain.submissions(self.model.id, view.round):
-            if submission.miner == self.address:
-                return submission.index
-        return None
-
     def miners_of(self, view: RoundInfo) -> list[str]:
         """The round's miners: frozen when it opened, so asked for once."""
-        if view.seed == ZERO_DIGEST or self._miners[0] != view.seed:
-            self._miners = (view.seed, self.parts.chain.round_miners(self.model.id, view.round))
-        return self._miners[1]
+        if view.seed == ZERO_DIGEST:
+            return self.parts.chain.round_miners(self.model.id, view.round)
+        if view.seed not in self._miners:
+            kept = dict(list(self._miners.items())[-1:])  # two rounds may be on
+            self._miners = kept | {view.seed: self.parts.chain.round_miners(self.model.id, view.round)}
+        return self._miners[view.seed]
 
     def _has_committed(self, view: RoundInfo) -> bool:
         """Whether the chain has our commitment; once true it stays so."""
-        if view.seed != ZERO_DIGEST and self._known_committed == view.seed:
+        if view.seed in self._known_committed:
             return True
         found = self.parts.chain.committed(self.model.id, view.round, self.address).delta != ZERO_DIGEST
-        self._known_committed = view.seed if found else b""
-        return found
+        return _once(self._known_committed, view, found)
 
     def _has_revealed(self, view: RoundInfo) -> bool:
         """Whether the chain has our reveal; once true it stays so."""
-        if self._known_revealed == view.seed:
+        if view.seed in self._known_revealed:
             return True
-        found = self._submission(view) is not None
-        self._known_revealed = view.seed if found else b""
-        return found
+        return _once(self._known_revealed, view, self.fates.place(view) is not None)
 
     def _kind(self, model: ModelInfo) -> DeltaKind:
         """The first of the genesis's kinds that this miner can do: TRAIN, or DISTIL where there is a parent."""
@@ -344,43 +353,13 @@ class Miner(Worker):
         return say
 
 
-class Deadline:
-    """Whether to stop training: the node stops, or COMMIT closes in fewer blocks than a step and a margin take.
-
-    The chain is asked at most once a second. While it does not answer, training goes on.
-    """
-
-    def __init__(self, miner: Miner, last_block: int) -> None:
-        self._miner, self._last = miner, last_block
-        self._margin = miner.runtime.config.margin_blocks
-        self._asked = self._step_began = time.monotonic()
-        self._longest = 0.0  # seconds of the longest step so far
-        self._blocks: list[tuple[float, int]] = []  # (time, number) as seen: how fast blocks come
-
-    def passed(self) -> bool:
-        """Called before each step."""
-        now = time.monotonic()
-        self._longest, self._step_began = max(self._longest, now - self._step_began), now
-        if self._miner.runtime.stop.is_set():
-            return True
-        if self._blocks and now - self._asked < 1.0:
-            return self._too_late(now)
-        self._asked = now
-        number = self._miner.block_now()
-        if number is not None:
-            self._blocks.append((now, number))
-        return self._too_late(now)
-
-    def _too_late(self, now: float) -> bool:
-        if not self._blocks:
-            return False
-        return self._blocks[-1][1] + self._margin + self._step_blocks() >= self._last
-
-    def _step_blocks(self) -> int:
-        (first_time, first), (last_time, last) = self._blocks[0], self._blocks[-1]
-        if last <= first:
-            return 0
-        return int(self._longest * (last - first) / (last_time - first_time))
+def _once(known: set[bytes], view: RoundInfo, found: bool) -> bool:
+    """Remember what can't be undone by the round's seed, of two rounds and a few more."""
+    if found and view.seed != ZERO_DIGEST:
+        if len(known) > SEEDS_KNOWN:
+            known.clear()
+        known.add(view.seed)
+    return found
 
 
 def deal(datasets: list[DatasetInfo], view: RoundInfo, miners: list[str]) -> dict[str, list[ShardRef]]:

@@ -1,4 +1,7 @@
-"""The validator: judge what was revealed, attest the head that follows. Reads from top to bottom like the round."""
+"""The validator: judge what was revealed, attest the head that follows. Reads from top to bottom like the round.
+
+It judges one round while miners train for the next, which waits in COMMIT until this one is settled.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +62,7 @@ class Validator(Worker):
         super().__init__(runtime, parts.chain, model)
         self.parts = parts
         self.address = parts.chain.address
-        self._frozen: tuple[tuple[int, int], list[tuple[str, int]]] = ((0, 0), [])
+        self._frozen: dict[tuple[int, int], bool] = {}  # (round, its opening) -> whether our stake counts in it
         self._payloads: dict[bytes, bytes] = {}  # of this round's deltas, by digest
         self._on_chain: dict[str, bytes] = {}  # what was seen done -> evaluation seed of the round
         self.handlers = {
@@ -93,16 +96,17 @@ class Validator(Worker):
                 self.runtime.stop.set()
                 raise
 
-    def decide(self, view: RoundInfo | None) -> Action:
+    def decide(self, view: RoundInfo | None, newest: bool = True) -> Action:
         """The pure decision on what the chain and our journal say."""
+        opens = self.auto_open and newest
         nothing = ValidatorRecords(False, False, False, False, False, False, False)
         if view is None:
-            return next_validator_action(None, nothing, self.auto_open)
+            return next_validator_action(None, nothing, opens)
         if view.ended:
             ended = replace(nothing, finished=self.finished >= view.round)
-            return next_validator_action(view, ended, self.auto_open)
+            return next_validator_action(view, ended, opens)
         if not self._is_frozen(view) or view.phase < Phase.SCORE:
-            return Action.WAIT
+            return next_validator_action(view, nothing, opens)
         mine = ValidatorRecords(
             frozen=True,
             scores_sealed=self._scores(view) is not None,
@@ -112,7 +116,7 @@ class Validator(Worker):
             head_committed=view.phase >= Phase.ATTEST and self._has_committed(view, "head"),
             head_revealed=view.phase >= Phase.ATTEST_REVEAL and self._has_revealed_head(view),
         )
-        return next_validator_action(view, mine, self.auto_open)
+        return next_validator_action(view, mine, opens)
 
     def prepare(self) -> None:
         """Load the model."""
@@ -134,7 +138,7 @@ class Validator(Worker):
             model=model,
             round=view.round,
             validator=self.address,
-            base_head=view.base_head,
+            parent_head=view.parent_head,
             seed=view.seed,
             evaluation_seed=view.evaluation_seed,
             submissions=tuple(submissions),
@@ -272,7 +276,7 @@ class Validator(Worker):
                 self.runtime.sleep(self.runtime.config.poll_seconds)
             return
         # Not under the compute lock: another model's judgement may hold that for longer than ATTEST lasts.
-        head = self.parts.heads.next_head(model, view.base_head, view.round, accepted)
+        head = self.parts.heads.next_head(model, view.parent_head, view.round, accepted)
         for submission in accepted:
             self.parts.store.pin(submission.digest, self.runtime.config.fetch_seconds)
         self.parts.vault.keep(HeadRecord(model.id, view.round, view.evaluation_seed, head, new_salt()))
@@ -314,13 +318,13 @@ class Validator(Worker):
 
     def _is_frozen(self, view: RoundInfo) -> bool:
         key = (view.round, view.open_block)
-        asked = self._frozen[0] == key
-        if not asked:
-            self._frozen = (key, self.parts.chain.round_validators(self.model.id, view.round))
-        inside = any(address == self.address and stake > 0 for address, stake in self._frozen[1])
-        if not inside and not asked:
-            self._come_back()
-        return inside
+        if key not in self._frozen:
+            seats = self.parts.chain.round_validators(self.model.id, view.round)
+            inside = any(address == self.address and stake > 0 for address, stake in seats)
+            self._frozen = dict(list(self._frozen.items())[-1:]) | {key: inside}  # two rounds may be on
+            if not inside:
+                self._come_back()
+        return self._frozen[key]
 
     def _come_back(self) -> None:
         """A validator that missed too many rounds is left out of the freeze until it asks to be let in again."""

@@ -88,6 +88,10 @@ class Vault:
         record = _read(kind, self._path(kind.kind, model, round_number))
         return record if record is not None and record.seed == seed else None
 
+    def last(self, kind: type[R], model: int, round_number: int) -> R | None:
+        """The record of that round, of whatever chain it was."""
+        return _read(kind, self._path(kind.kind, model, round_number))
+
     def payload(self, record: DeltaRecord) -> bytes | None:
         """The bytes that ``record`` commits to; None when they are gone."""
         try:

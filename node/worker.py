@@ -1,4 +1,8 @@
-"""One model's rounds in one thread: look at the chain, decide, act, again. What miners and validators share."""
+"""One model's rounds in one thread: look at the chain, decide, act, again. What miners and validators share.
+
+Two rounds of a model may be on at once: the newest, and the one before it until that is settled. Each is looked at on
+its own, from the chain and the journal; of what both ask for, one thing is done at a time.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ from typing import Any
 from client.errors import ChainUnavailable, Reverted, StrataError, Unfunded
 from client.types import ModelInfo, RoundInfo
 from contracts.enums import Phase
-from node.decisions import Action, tick_turn, usable
+from node.decisions import Action, Due, in_turn, tick_turn, usable
 from node.interfaces import WorkerChain
 from node.runtime import Runtime
 
@@ -40,12 +44,12 @@ class Worker:
     def __init__(self, runtime: Runtime, chain: WorkerChain, model: ModelInfo) -> None:
         self.runtime, self.chain, self.model = runtime, chain, model
         self.auto_open = runtime.config.auto_open
-        self.view: RoundInfo | None = None  # the round as last seen
-        self.finished = 0  # last round that was tidied up
+        self.view: RoundInfo | None = None  # the newest round as last seen
+        self.finished = -1  # last round that was tidied up; -1 before the first look
         self.handlers: dict[Action, Callable[[RoundInfo], None]] = {}
-        self._block = 0  # the newest when the round was looked at, in a phase that has a seed to keep
-        self._seed_kept = (0, 0)  # round and block of the last seed that was seen to
-        self._tick_at: tuple[tuple[int, Action], float] | None = None
+        self._phases: dict[int, Phase] = {}  # of the rounds as last seen
+        self._seeds_kept: set[tuple[int, int]] = set()  # round and block of the seeds that were seen to
+        self._tick_at: dict[tuple[int, Action], float] = {}
         self._backoff = BACKOFF_FIRST_SECONDS
         self._prepared = False
         self._waited_at = -1  # the block in which there was nothing to do
@@ -80,19 +84,28 @@ class Worker:
         block = self.chain.block_number()
         if block == self._waited_at:
             return False  # nothing was to be done, and nothing has changed since
-        number = self._number()
-        if self.view is not None and self.view.round != number > 0 and self.finished < self.view.round:
-            self.finish(self.chain.round(self.model.id, self.view.round))  # it ended and the next opened between looks
-        view = self._look(number) if number else None
-        self._note(view)
-        action = self.decide(view)
-        self.runtime.status.update_model(self.model.name, action=str(action))
-        self._waited_at = block if action is Action.WAIT else -1
+        views = self._views()
+        self._note(views)
+        dues = [Due(view, self.decide(view, newest=view is views[-1])) for view in views]
+        dues = dues or [Due(None, self.decide(None))]
+        if any(self._act(due) for due in in_turn(dues)):
+            return True
+        if all(due.action is Action.WAIT for due in dues):
+            self._waited_at = block
+            self.runtime.status.update_model(self.model.name, action=str(Action.WAIT))
+            for view in views:
+                self._keep_seed(view, block)
+        return False
+
+    def _act(self, due: Due) -> bool:
+        """Do it; false where it is nothing, or a tick that is not our turn."""
+        view, action = due.view, due.action
         if action is Action.WAIT:
-            self._keep_seed(view)
             return False
+        self.runtime.status.update_model(self.model.name, action=str(action))
+        self._waited_at = -1
         if action in (Action.OPEN, Action.SETTLE):
-            return self._tick(number, action)
+            return self._tick(view.round if view else 0, action)
         assert view is not None, f"{action} needs a round"
         if action is Action.FINISH:
             self.finish(view)
@@ -100,14 +113,23 @@ class Worker:
             self.handlers[action](view)
         return True
 
-    def _number(self) -> int:
-        """The model's last round; a live one is still the last, which spares a call."""
-        if self.view is not None and not self.view.ended:
-            return self.view.round
-        return self.chain.current(self.model.id)
+    def _views(self) -> list[RoundInfo]:
+        """The rounds that matter, ascending: those not tidied up yet, and the newest. None before the first round."""
+        newest = None
+        if self.view is not None and not self.view.can_be_followed:  # it is still the newest, which spares a call
+            newest = self._look(self.view.round)
+        if newest is None or newest.can_be_followed:
+            number = self.chain.current(self.model.id)
+            if number == 0:
+                return []
+            newest = newest if newest is not None and newest.round == number else self._look(number)
+        if self.finished < 0:
+            self.finished = newest.round - (2 if newest.held else 1)  # what ended before we came is not ours
+        older = range(self.finished + 1, newest.round)
+        return [*(self._look(number) for number in older), newest]
 
-    def decide(self, view: RoundInfo | None) -> Action:
-        """What to do about ``view``."""
+    def decide(self, view: RoundInfo | None, newest: bool = True) -> Action:
+        """What to do about ``view``. Only the ``newest`` round is followed by another."""
         raise NotImplementedError
 
     def finish(self, view: RoundInfo) -> None:
@@ -119,9 +141,14 @@ class Worker:
         self.model = model
         self.finished = view.round
         if view.phase == Phase.VOID:
-            self.event("round_void", view.round, reason=view.void_reason.name)
+            self.event("round_void", view.round, reason=view.void_reason.name, **self.figures(view))
         else:
-            self.event("round_final", view.round, head=view.head.hex(), changed=view.head != view.base_head)
+            changed = view.head != view.parent_head
+            self.event("round_final", view.round, head=view.head.hex(), changed=changed, **self.figures(view))
+
+    def figures(self, view: RoundInfo) -> dict[str, Any]:
+        """What the role adds to the event of a round's end."""
+        return {}
 
     def prepare(self) -> None:
         """What can be done before the first round asks for it: models are slow to load."""
@@ -143,9 +170,11 @@ class Worker:
         Only a phase of reveals is entered so early: its secrets are sealed, and the transaction is mined in that block.
         """
         view = self.chain.round(self.model.id, number)
-        following = REVEALS.get(view.phase)
-        block = self._block = self.chain.block_number() if following else 0
-        if following is None or view.phase_end > block + 1:
+        following = None if view.held else REVEALS.get(view.phase)
+        if following is None:
+            return view
+        block = self.chain.block_number()
+        if view.phase_end > block + 1:
             return view
         phase, phase_end, _ = self.chain.phase_at(self.model.id, number, block + 1)
         return replace(view, phase=phase, phase_end=phase_end) if phase == following else view
@@ -169,25 +198,36 @@ class Worker:
         number = round_number if round_number is not None else (self.view.round if self.view else None)
         self.runtime.events.write(event, self.model.name, number, **values)
 
-    def _note(self, view: RoundInfo | None) -> None:
-        before, self.view = self.view, view
-        if view is None or (before is not None and (before.round, before.phase) == (view.round, view.phase)):
-            return
-        self.event("phase", phase=view.phase.name, phase_end=view.phase_end, commits=view.commits, reveals=view.reveals)
-        self.runtime.status.update_model(
-            self.model.name, round=view.round, phase=view.phase.name, phase_end=view.phase_end, head=view.base_head
-        )
+    def _note(self, views: list[RoundInfo]) -> None:
+        """Say which phases have begun; the status shows the newest round, and beside it the one that is judged."""
+        self.view = views[-1] if views else None
+        before, self._phases = self._phases, {view.round: view.phase for view in views}
+        for view in views:
+            if before.get(view.round) != view.phase:
+                values = {"commits": view.commits, "reveals": view.reveals, "held": view.held}
+                self.event("phase", view.round, phase=view.phase.name, phase_end=view.phase_end, **values)
+        if views and before != self._phases:
+            view, judged = views[-1], views[-2] if views[-1].held and len(views) > 1 else None
+            self.runtime.status.update_model(
+                self.model.name,
+                round=view.round,
+                phase=view.phase.name,
+                phase_end=view.phase_end,
+                head=view.base_head,
+                judged=judged and {"round": judged.round, "phase": judged.phase.name, "phase_end": judged.phase_end},
+            )
 
     def _tick(self, number: int, action: Action) -> bool:
         """Tick when our turn has come and still nobody has; the caller has just read the round."""
         key, now = (number, action), time.monotonic()
-        if self._tick_at is None or self._tick_at[0] != key:
+        if key not in self._tick_at:
             wait = TICK_STEP_SECONDS * self._turn(number)
             wait += 0.0 if self.auto_open else TICK_PATIENCE_SECONDS
-            self._tick_at = (key, now + wait)
-        if now < self._tick_at[1]:
+            self._tick_at = {other: at for other, at in self._tick_at.items() if other[0] >= number - 1}
+            self._tick_at[key] = now + wait
+        if now < self._tick_at[key]:
             return False
-        self._tick_at = (key, now + TICK_STEP_SECONDS * 4)
+        self._tick_at[key] = now + TICK_STEP_SECONDS * 4
         if action is Action.OPEN and not usable(self.chain.datasets(self.model.id), self.chain.block_number()):
             return False  # a round without text would only end empty
         try:
@@ -197,18 +237,18 @@ class Worker:
             return False
         return True
 
-    def _keep_seed(self, view: RoundInfo | None) -> None:
+    def _keep_seed(self, view: RoundInfo, block: int) -> None:
         """Whoever waits in a long phase ticks once: after 256 blocks without any call the seed is lost."""
-        if view is None or view.phase not in (Phase.TRAIN, Phase.COMMIT, Phase.SCORE):
+        if view.phase not in (Phase.TRAIN, Phase.COMMIT, Phase.SCORE):
             return
         start = view.score_start if view.phase == Phase.SCORE else view.open_block
         done = view.phase != Phase.SCORE and view.commits > 0  # a commitment recorded it
-        if done or self._seed_kept == (view.round, start) or self._block < start + SEED_BLOCKS:
+        if done or (view.round, start) in self._seeds_kept or block < start + SEED_BLOCKS:
             return
         turn = self._turn(view.round)
-        if turn < SEED_TURNS and self._block < start + SEED_BLOCKS + turn * SEED_STEP_BLOCKS:
+        if turn < SEED_TURNS and block < start + SEED_BLOCKS + turn * SEED_STEP_BLOCKS:
             return
-        self._seed_kept = (view.round, start)
+        self._seeds_kept = {kept for kept in self._seeds_kept if kept[0] >= view.round - 1} | {(view.round, start)}
         if turn < SEED_TURNS:
             try:
                 self.chain.tick(self.model.id, view.round)
@@ -220,9 +260,8 @@ class Worker:
         if number == 0:
             return 0
         validators = [address for address, _ in self.chain.round_validators(self.model.id, number)]
-        return tick_turn(
-            self.chain.address, [*validators, *self.chain.round_miners(self.model.id, number)], self.model.id, number
-        )
+        miners = self.chain.round_miners(self.model.id, number)
+        return tick_turn(self.chain.address, validators, miners, self.model.id, number)
 
     def _back_off(self, event: str, error: StrataError) -> float:
         """Log, and say how many seconds to wait: doubled each time in a row."""

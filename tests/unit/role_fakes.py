@@ -101,7 +101,7 @@ class FakeHeads:
     advanced: int = 0
 
     def next_head(
-        self, model: ModelInfo, base_head: bytes, round_number: int, accepted: Sequence[SubmissionInfo]
+        self, model: ModelInfo, parent_head: bytes, round_number: int, accepted: Sequence[SubmissionInfo]
     ) -> bytes:
         self.accepted.append(accepted)
         return bytes([round_number]) * 32

@@ -9,9 +9,11 @@ from client.types import ZERO_DIGEST, DatasetInfo, DatasetStatus, RoundInfo
 from contracts.enums import Phase, VoidReason
 from node.decisions import (
     Action,
+    Due,
     MinerRecords,
     ValidatorRecords,
     commit_deadline,
+    in_turn,
     next_miner_action,
     next_validator_action,
     tick_turn,
@@ -112,8 +114,9 @@ def test_miner_from_open_to_settled_walks_through_the_round() -> None:
         (at(Phase.COMMIT), sealed, Action.COMMIT),
         (at(Phase.COMMIT), committed, Action.WAIT),
         (at(Phase.REVEAL), committed, Action.REVEAL),
-        (at(Phase.REVEAL), revealed, Action.WAIT),
-        (at(Phase.ATTEST), revealed, Action.WAIT),
+        (at(Phase.REVEAL), revealed, Action.OPEN),
+        (at(Phase.ATTEST), revealed, Action.OPEN),
+        (at(Phase.ATTEST, held=True), revealed, Action.WAIT),
         (at(Phase.FINAL), revealed, Action.SETTLE),
         (at(Phase.FINAL, settled=True), revealed, Action.FINISH),
         (at(Phase.FINAL, settled=True), replace(revealed, finished=True), Action.OPEN),
@@ -171,11 +174,59 @@ def test_validator_that_missed_scoring_still_attests() -> None:
 
 
 @pytest.mark.parametrize("phase", LIVE)
-def test_nobody_opens_or_settles_a_live_round(phase: Phase) -> None:
-    for miner in all_miners():
-        assert next_miner_action(at(phase), miner, True) not in (Action.OPEN, Action.SETTLE)
-    for validator in all_validators():
-        assert next_validator_action(at(phase), validator, True) not in (Action.OPEN, Action.SETTLE)
+def test_nobody_settles_a_live_round_or_opens_the_next_too_early(phase: Phase) -> None:
+    never = {Action.SETTLE}
+    for view, refused in ((at(phase), never | ({Action.OPEN} if phase < Phase.REVEAL else set())),
+                          (at(phase, held=True), never | {Action.OPEN})):  # fmt: skip
+        for miner in all_miners():
+            assert next_miner_action(view, miner, True) not in refused
+        for validator in all_validators():
+            assert next_validator_action(view, validator, True) not in refused
+
+
+@pytest.mark.parametrize("phase", [p for p in LIVE if p >= Phase.REVEAL])
+def test_whoever_has_nothing_to_do_opens_the_next_round_once_commit_has_closed(phase: Phase) -> None:
+    miner = MinerRecords(enrolled=True, sealed=True, committed=True, revealed=True)
+    validator = ValidatorRecords(True, True, True, True, True, True, True)
+    for opens, wanted in ((True, Action.OPEN), (False, Action.WAIT)):
+        assert next_miner_action(at(phase), miner, opens) == wanted
+        assert next_validator_action(at(phase), validator, opens) == wanted
+    hidden = replace(miner, revealed=False)
+    assert next_miner_action(at(Phase.REVEAL), hidden, True) == Action.REVEAL  # its own work comes first
+
+
+def test_a_held_round_that_lost_its_seed_waits_for_the_one_before() -> None:
+    lost = at(Phase.VOID, held=True, void_reason=VoidReason.NO_SEED)
+    miner = MinerRecords(enrolled=True, sealed=False, committed=False, revealed=False)
+    assert next_miner_action(lost, miner, True) == Action.WAIT
+    assert next_miner_action(replace(lost, held=False), miner, True) == Action.SETTLE
+
+
+def due(number: int, action: Action, **changes: object) -> Due:
+    return Due(replace(VIEW, round=number, **changes), action)  # type: ignore[arg-type]
+
+
+def tried(*dues: Due) -> list[tuple[int, Action]]:
+    return [(d.view.round if d.view else 0, d.action) for d in in_turn(dues)]
+
+
+def test_rounds_in_turn_when_the_older_is_live_then_it_comes_first() -> None:
+    for older in (Action.REVEAL, Action.JUDGE, Action.COMMIT_HEAD, Action.SETTLE, Action.MISSED, Action.WAIT):
+        for newest in (Action.TRAIN, Action.COMMIT, Action.WAIT):
+            assert tried(due(3, older), due(4, newest)) == [(3, older), (4, newest)]
+    assert tried(Due(None, Action.OPEN)) == [(0, Action.OPEN)]
+
+
+def test_rounds_in_turn_when_the_older_is_settled_then_secrets_and_the_present_base_go_before_it() -> None:
+    old, new = b"o" * 32, b"n" * 32
+    settled = due(3, Action.FINISH, phase=Phase.FINAL, settled=True, head=new)
+    for action in (Action.COMMIT, Action.REVEAL):
+        assert tried(settled, due(4, action)) == [(4, action), (3, Action.FINISH)]
+    assert tried(settled, due(4, Action.TRAIN, base_head=old))[0] == (4, Action.TRAIN)
+    assert tried(settled, due(4, Action.TRAIN, base_head=new))[0] == (3, Action.FINISH)
+    assert tried(settled, due(4, Action.WAIT))[0] == (3, Action.FINISH)
+    three = (settled, due(4, Action.REVEAL), due(5, Action.TRAIN, base_head=new))
+    assert tried(*three) == [(4, Action.REVEAL), (3, Action.FINISH), (5, Action.TRAIN)]
 
 
 def test_no_round_yet_is_opened_only_by_whom_was_told_to() -> None:
@@ -190,14 +241,25 @@ def test_no_round_yet_is_opened_only_by_whom_was_told_to() -> None:
 def test_commit_deadline_is_the_end_of_commit() -> None:
     assert commit_deadline(at(Phase.TRAIN, phase_end=110), 5) == 114
     assert commit_deadline(at(Phase.COMMIT, phase_end=115), 5) == 114
+    assert commit_deadline(at(Phase.REVEAL, phase_end=125), 5) < 115
 
 
-def test_tick_turns_are_one_for_each_and_change_with_the_round() -> None:
+def test_commit_deadline_of_a_held_round_waits_for_the_scores_of_the_one_before() -> None:
+    held = at(Phase.COMMIT, phase_end=116, held=True)
+    assert commit_deadline(held, 5, at(Phase.SCORE, phase_end=140)) == 140
+    assert commit_deadline(held, 5, at(Phase.REVEAL, phase_end=110)) == 115
+    assert commit_deadline(held, 5, at(Phase.ATTEST, phase_end=140)) == 115
+    assert commit_deadline(at(Phase.TRAIN, phase_end=110, held=True), 5, at(Phase.SCORE, phase_end=140)) == 114
+
+
+def test_tick_turns_are_one_for_each_change_with_the_round_and_validators_come_first() -> None:
     nodes = [f"0x{n:040X}" for n in range(20)]
-    orders = [[tick_turn(node, nodes, 1, number) for node in nodes] for number in (1, 2)]
+    judges, miners = nodes[:5], nodes[3:]
+    orders = [[tick_turn(node, judges, miners, 1, number) for node in nodes] for number in (1, 2)]
     assert [sorted(order) for order in orders] == [list(range(20))] * 2
+    assert [sorted(order[:5]) for order in orders] == [list(range(5))] * 2
     assert orders[0] != orders[1]
-    assert tick_turn("0x" + "f" * 40, [], 1, 1) == 0
+    assert tick_turn("0x" + "f" * 40, [], [], 1, 1) == 0
 
 
 def dataset(number: int, accepted: int, withdrawn: int = 0) -> DatasetInfo:
