@@ -35,15 +35,14 @@ def run_gateway(config: NodeConfig) -> None:
 def make_app(runtime: Runtime, network: Network, stack: ExitStack) -> FastAPI:
     """The app over this network's chain, content and swarm."""
     from client.catalog import Catalog
-    from client.chain import Chain
     from client.recommend import Recommender
-    from client.storage import IpfsStore
+    from node.meters import MeteredStore, metered_chain
     from node.serving.backend import SwarmBackend
     from node.serving.gateway import create_app
     from node.swarm import Swarm
 
     config = runtime.config
-    chain = Chain.connect(network, patience=CHAIN_PATIENCE_SECONDS)
+    chain = metered_chain(network, runtime.telemetry, patience=CHAIN_PATIENCE_SECONDS)
     stack.callback(chain.close)
     wait_for_chain(runtime, chain)
     api = network.ipfs if config.ipfs in ("", EMBEDDED) else config.ipfs
@@ -58,7 +57,7 @@ def make_app(runtime: Runtime, network: Network, stack: ExitStack) -> FastAPI:
         )
     )
     runtime.status.update(peer_id=swarm.peer_id, network=network.name, ipfs=api)
-    catalog = Catalog(chain, IpfsStore(api, config.cache_dir))
+    catalog = Catalog(chain, MeteredStore(runtime.telemetry, api, config.cache_dir))
     return create_app(
         SwarmBackend(swarm, chain.channel), catalog, Recommender(), healthy=lambda: {"network": network.name}
     )

@@ -63,21 +63,19 @@ def read_network(config: NodeConfig) -> Network:
 @contextlib.contextmanager
 def opened(runtime: Runtime, account: LocalAccount) -> Iterator[Outfit]:
     """Chain and store for the time of the block; an embedded IPFS daemon is started and stopped with it."""
-    from client.chain import Chain
     from client.journal import FileJournal
-    from client.storage import IpfsStore
+    from node.meters import MeteredStore, metered_chain
 
     config = runtime.config
     network = read_network(config)
-    chain = Chain.connect(
-        network, account, FileJournal(config.state / "journal" / "transactions"), patience=CHAIN_PATIENCE_SECONDS
-    )
+    journal = FileJournal(config.state / "journal" / "transactions")
+    chain = metered_chain(network, runtime.telemetry, account, journal, patience=CHAIN_PATIENCE_SECONDS)
     cache = config.cache_dir or config.state / "cache"
     runtime.status.update(address=account.address, network=network.name)
     with _ipfs_api(config, network) as api:
         runtime.status.update(ipfs=api)
         try:
-            yield Outfit(network, account, chain, IpfsStore(api, cache), cache)
+            yield Outfit(network, account, chain, MeteredStore(runtime.telemetry, api, cache), cache)
         finally:
             chain.close()
 
