@@ -21,7 +21,7 @@ from client.audit_flow import Flow
 from client.audit_heads import HeadAudit
 from client.audit_log import AuditChain, AuditLog, AuditReport, Finding, Progress
 from client.audit_reports import check_reports
-from client.audit_rounds import check_missed, check_round
+from client.audit_rounds import check_missed, check_overlap, check_round
 from client.errors import AuditError
 from client.storage import Store
 from client.types import ModelInfo
@@ -57,7 +57,9 @@ def audit(
     skipped = _check_records(chain, log, chosen, selected, read_input, tell)
     skipped += _check_reports(store, log, selected, tell)
     for found in chosen:
-        check_missed(chain, log, list(facts[found.id].values()), block)
+        rounds_in_order = list(facts[found.id].values())
+        check_overlap(log, rounds_in_order, frozenset(entry.number for entry in selected[found.id]))
+        check_missed(chain, log, rounds_in_order, block)
     tell("payments", 0, 1)
     Flow(
         chain,

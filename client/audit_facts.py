@@ -67,6 +67,18 @@ class RoundFacts:
         return 0 if opened is None else int(opened.args["openBlock"])
 
     @property
+    def base_head(self) -> bytes:
+        """What its deltas start from, as its opening recorded it; zero where that is not recorded."""
+        opened = self.one("RoundOpened")
+        return ZERO_DIGEST if opened is None else bytes(opened.args["baseHead"])
+
+    @property
+    def parent_head(self) -> bytes:
+        """What its deltas are judged on: recorded when the round before was settled, or at its opening if it was."""
+        released = self.one("RoundReleased")
+        return self.base_head if released is None else bytes(released.args["parentHead"])
+
+    @property
     def ended(self) -> Event | None:
         """``RoundFinalized`` or ``RoundVoided``: the beginning of its settlement."""
         return self.one("RoundFinalized") or self.one("RoundVoided")

@@ -1,4 +1,7 @@
-"""Every head of a model recomputed from its genesis and its deltas, and compared bit for bit."""
+"""Every head of a model recomputed from its genesis and its deltas, and compared bit for bit.
+
+Rounds overlap, heads do not: each follows the head that the round before it left, whatever its deltas started from.
+"""
 
 from __future__ import annotations
 
@@ -55,13 +58,13 @@ class HeadAudit:
         try:
             if from_start:
                 return genesis_state(self._store, model.genesis, self._scratch, self._timeout)
-            return load_state(self._store, _base(first), self._scratch, self._timeout)
+            return load_state(self._store, first.parent_head, self._scratch, self._timeout)
         except _ERRORS as error:
             self._log.failed(first.where, "starting point", "weights that hash to what is recorded", error)
             return None
 
     def _round(self, model: ModelInfo, facts: RoundFacts, state: ModelState) -> ModelState | None:
-        self._log.compare(facts.where, "base head", state.head_digest, _base(facts))
+        self._log.compare(facts.where, "parent head", state.head_digest, facts.parent_head, "as recomputed")
         if facts.is_void or facts.ended is None:
             return state
         recorded = bytes(facts.ended.args["head"])
@@ -125,8 +128,3 @@ def accepted_of(facts: RoundFacts) -> Iterator[Accepted]:
     for event, weight in zip(facts.submissions, weights, strict=True):
         if weight > 0:
             yield Accepted(bytes(event.args["digest"]), weight, event.args["miner"])
-
-
-def _base(facts: RoundFacts) -> bytes:
-    opened = facts.one("RoundOpened")
-    return bytes(32) if opened is None else bytes(opened.args["baseHead"])

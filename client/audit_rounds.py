@@ -6,6 +6,8 @@ with what :mod:`contracts.reference` computes from the revealed scores, the comm
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from client.assignment import assign_shards, assigned_datasets, shard_list
 from client.audit_facts import RoundFacts, policy_before
 from client.audit_log import AuditChain, AuditLog
@@ -202,7 +204,7 @@ def _check_outcome(chain: AuditChain, log: AuditLog, facts: RoundFacts) -> None:
     elif not facts.has_consensus:
         outcome = ("void", VoidReason.NO_SCORE_QUORUM)
     elif not facts.accepted:
-        outcome = ("final", bytes(opened.args["baseHead"]), 0)
+        outcome = ("final", facts.parent_head, 0)
     elif is_quorum(support, facts.frozen_stake, info.quorum_bps):
         outcome = ("final", head, support)
     else:
@@ -230,6 +232,54 @@ def _leading(facts: RoundFacts) -> tuple[bytes, int]:
         if behind[head] > support:
             best, support = head, behind[head]
     return best, support
+
+
+def check_overlap(log: AuditLog, rounds: list[RoundFacts], selected: frozenset[int]) -> None:
+    """How a model's rounds follow each other: in order, at most two unsettled, and which heads each starts from.
+
+    A round's base head is the one that the model had when the round opened, its parent head the one that the round
+    before left. So a delta's base is at most one behind what it is judged on.
+    """
+    for before, facts in pairwise([None, *rounds]):
+        if facts is None or facts.number not in selected:
+            continue
+        opened, released = facts.one("RoundOpened"), facts.one("RoundReleased")
+        settled = None if before is None else before.settled
+        held = before is not None and (settled is None or _after(settled, opened))
+        log.compare(facts.where, "overlap", held, released is not None, "it waited for the round before")
+        parent = facts.model.genesis if before is None else left_by(before)
+        log.compare(facts.where, "parent head", parent, facts.parent_head, "what the round before left")
+        log.compare(facts.where, "parent head", facts.parent_head, facts.info.parent_head, "storage")
+        log.compare(facts.where, "base head", _head_at(rounds, facts), facts.base_head, "the head when it opened")
+        if released is None or before is None:
+            continue
+        log.compare(facts.where, "overlap", False, _after(released, facts.ended), "it ended only once it was let go")
+        log.compare(facts.where, "overlap", True, _after(released, settled), "it was let go when that was settled")
+        early = before.one("RoundReleased")
+        log.compare(facts.where, "overlap", True, not _after(early, opened), "two rounds at once, not three")
+
+
+def left_by(facts: RoundFacts) -> bytes:
+    """The model's head after a round."""
+    if facts.is_void or facts.ended is None:
+        return facts.parent_head
+    return bytes(facts.ended.args["head"])
+
+
+def _head_at(rounds: list[RoundFacts], facts: RoundFacts) -> bytes:
+    """The head of the model when a round opened: of the last round that had ended by then."""
+    opened, head = facts.one("RoundOpened"), facts.model.genesis
+    for other in rounds:
+        if other.number < facts.number and other.ended is not None and not _after(other.ended, opened):
+            head = left_by(other)
+    return head
+
+
+def _after(event: Event | None, other: Event | None) -> bool:
+    """Whether something happened after something else."""
+    if event is None or other is None:
+        return False
+    return (event.block, event.log_index) > (other.block, other.log_index)
 
 
 def check_missed(chain: AuditChain, log: AuditLog, rounds: list[RoundFacts], block: int) -> None:

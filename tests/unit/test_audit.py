@@ -212,7 +212,8 @@ def made(tmp_path: Path) -> tuple[MadeUpChain, World]:
         model_info=ModelInfo(1, 0, Level.FIELD, "law", "law", world.digest, head, 1, OWNER),
         info=RoundInfo(
             1, 1, Phase.FINAL, 0, 10, 20, seed, evaluation, world.digest, 100, 2, 2, 2, 100, 100, VoidReason.NONE, head,
-            True, 2, POLICY.committee, POLICY.kappa_bps, POLICY.quorum_bps, 1, True, True,
+            True, 2, POLICY.committee, POLICY.kappa_bps, POLICY.quorum_bps, 1, True, True, False,
+            world.digest,
         ),
         entries=entries,
         scores={

@@ -1,11 +1,15 @@
 """Two rounds of a model at once: the miner trains for the next while validators judge the last."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from client.audit_facts import RoundFacts
+from client.audit_log import AuditLog, Finding
+from client.audit_rounds import check_overlap
 from client.errors import Reverted
 from client.types import ZERO_DIGEST, Policy
 from contracts.enums import Phase, VoidReason
@@ -206,6 +210,42 @@ def test_miner_of_two_models_when_another_one_trains_then_tidying_up_does_not_wa
         net.miner.finish(net.world.owner.round(1, 1))
     assert told(net.miner, "round_final")
     assert net.trainer.advanced == 0
+
+
+# ---- the audit
+
+
+def audited(net: Overlap, change: dict[tuple[str, int], dict[str, Any]] | None = None) -> list[Finding]:
+    """What an audit of the first three rounds finds, where some events say something else."""
+    log, world = AuditLog(), net.world
+    facts = []
+    for number in (1, 2, 3):
+        mine = [e for e in world.ledger.log if e.contract == "Rounds" and e.args.get("round") == number]
+        events = [replace(e, args={**e.args, **(change or {}).get((e.name, number), {})}) for e in mine]
+        info = world.owner.round(1, number)
+        facts.append(RoundFacts(world.model, number, tuple(events), (), (), info))
+    check_overlap(log, facts, frozenset((1, 2, 3)))
+    return log.findings
+
+
+def test_audit_when_rounds_overlap_then_base_and_parent_heads_follow(tmp_path: Path) -> None:
+    net = Overlap(tmp_path)
+    net.until(3)
+    assert audited(net) == []
+
+
+@pytest.mark.parametrize(
+    ("event", "number", "field", "check"),
+    [("RoundOpened", 3, "baseHead", "base head"), ("RoundReleased", 2, "parentHead", "parent head"),
+     ("RoundFinalized", 1, "head", "parent head")],
+)  # fmt: skip
+def test_audit_when_a_head_is_another_then_it_is_found(
+    tmp_path: Path, event: str, number: int, field: str, check: str
+) -> None:
+    net = Overlap(tmp_path)
+    net.until(3)
+    found = audited(net, {(event, number): {field: b"z" * 32}})
+    assert check in {finding.check for finding in found}
 
 
 # ---- the chain's rules, as the fake keeps them
