@@ -101,6 +101,8 @@ class Chaos:
         self.net, self.plays, self.random = net, plays, random.Random(seed)
         self.done: dict[str, int] = {}
         self.channels: list[tuple[bytes, int]] = []
+        self.ahead: dict[int, Play] = {}
+        """By model: the round that opened before the one that is played was settled."""
 
     def step(self) -> None:
         moves = [self.advance] * 16 + [self.rest, self.stake, self.unstake, self.withdraw, self.claim, self.rejoin]
@@ -196,12 +198,15 @@ class Chaos:
 
     def advance(self) -> None:
         """A part of a round, in which some are missing, and some commit and never reveal."""
-        play = self.random.choice(self.plays)
+        number = self.random.randrange(len(self.plays))
+        play = self.plays[number]
         if play.round == 0 or play.view().settled:
-            play.open()
+            self.plays[number] = self.ahead.pop(play.model, None) or play.open()
             return
         phase = play.phase()
-        if phase == Phase.TRAIN:
+        if phase >= Phase.REVEAL and play.model not in self.ahead and self.random.random() < 0.5:
+            self._open_ahead(play.model)
+        if phase <= Phase.COMMIT:
             self._mine(play)
         elif phase == Phase.SCORE:
             self._judge(play, [self.random.choice([0, 7, 10**9]) for _ in range(play.view().reveals)])
@@ -213,14 +218,25 @@ class Chaos:
             if self.random.random() < 0.4:
                 self._challenge(play)
 
+    def _open_ahead(self, model: int) -> None:
+        """Opens the next round, in which some commit at once."""
+        self.ahead[model] = Play(self.net, model).open()
+        for miner in self.net.miners:
+            if self.random.random() < 0.4:
+                self.ahead[model].commit(miner)
+        self.done["open_ahead"] = self.done.get("open_ahead", 0) + 1
+
     def _mine(self, play: Play) -> None:
-        miners = [miner for miner in self.net.miners if self.random.random() < 0.9]
-        for miner in miners:
-            play.commit(miner)
+        for miner in self.net.miners:
+            if not self._has_committed(play, miner) and self.random.random() < 0.9:
+                play.commit(miner)
         play.skip_to(Phase.REVEAL)
-        for miner in miners:
-            if self.random.random() < 0.9:
+        for miner in self.net.miners:
+            if self._has_committed(play, miner) and self.random.random() < 0.9:
                 play.reveal(miner, self._usable(play))
+
+    def _has_committed(self, play: Play, miner: str) -> bool:
+        return any(self.net.rounds.call("committed", play.model, play.round, miner)[0])
 
     def _judge(self, play: Play, scores: list[int]) -> None:
         validators = self._some()
@@ -275,6 +291,7 @@ def test_tokens_when_anything_happens_then_none_is_lost(net: Net, seed: int) -> 
         if step % 30 == 29:
             books.check()
     assert sum(chaos.done.values()) > STEPS // 2
+    assert chaos.done["open_ahead"] > 1 and len(books.events(net.rounds, "RoundReleased")) > 1
     for contract, event in ((net.rewards, "RewardsVoided"), (net.rewards, "SharesMinted"), (net.staking, "Slashed")):
         assert books.events(contract, event)
     books.check_promises()

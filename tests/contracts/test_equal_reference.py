@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from contracts import reference
-from contracts.enums import ScoreReason
+from contracts.enums import Phase, ScoreReason
 from contracts.reference import GROUP, MAX_SCORE, RoundFacts
-from tests.contracts.evm import Contract
+from tests.contracts.evm import Contract, Evm
 
 FEW = settings(
     max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -21,6 +22,15 @@ weights = st.one_of(st.sampled_from([0, 1, 2, 10**18]), st.integers(1, 2**96 - 1
 kappas = st.sampled_from([5000, 5001, 6000, 6667])
 seeds = st.binary(min_size=32, max_size=32).filter(any)
 _FLAG = 0x40000000
+OLDEST = 600
+"""Blocks that a released round is old at most."""
+
+
+@pytest.fixture
+def old_chain(evm: Evm, harness: Contract) -> Contract:
+    """The harness on a chain of so many blocks that a round can have opened long ago."""
+    evm.mine(max(0, OLDEST + 1 - evm.block))
+    return harness
 
 
 # --- phases
@@ -47,6 +57,7 @@ def rounds(draw: st.DrawFn) -> tuple[RoundFacts, int]:
         head_stake=draw(part),
         quorum_bps=draw(st.sampled_from([6666, 6667, 9000])),
         history_blocks=draw(st.sampled_from([256, 8191])),
+        held=draw(st.booleans()),
     )
     edges = [facts.open_block + sum(lengths[:n]) + d for n in range(8) for d in (-1, 0, 1)]
     edges += [facts.open_block + 256, facts.open_block + 257, facts.open_block + sum(lengths[:3]) + 257]
@@ -69,8 +80,34 @@ def test_phase_when_the_round_has_ended_then_stays(case: tuple[RoundFacts, int],
     found = reference.phase_at(facts, block)
     if found.phase_end == 0:
         assert reference.phase_at(facts, block + later) == found
-    else:
+    elif not facts.held:
         assert reference.phase_at(facts, found.phase_end).phase > found.phase
+    else:
+        assert reference.phase_at(facts, block + later).phase in (found.phase, Phase.COMMIT, Phase.VOID)
+
+
+@FEW
+@given(case=rounds(), age=st.integers(0, OLDEST), miners=st.integers(1, 3))
+def test_release_when_computed_twice_then_equal(
+    old_chain: Contract, case: tuple[RoundFacts, int], age: int, miners: int
+) -> None:
+    facts = replace(case[0], held=True, commits=min(case[0].commits, miners), reveals=0)
+    windows, opened, block = old_chain.call("release", astuple(facts), age, miners)
+    facts = replace(facts, open_block=opened)
+    free = reference.released(facts, miners, block)
+    assert (tuple(windows), False) == (free.windows, free.held)
+    before, after = reference.phase_at(facts, block), reference.phase_at(free, block)
+    assert (before.phase, before.reason) == (after.phase, after.reason), "what it is stays"
+    if after.phase != Phase.VOID:
+        assert reference.start_of(free, Phase.REVEAL) > block, "all of REVEAL is ahead"
+
+
+@FEW
+@given(case=rounds(), settled=st.booleans())
+def test_next_round_when_it_may_open_then_at_most_two_are_open(case: tuple[RoundFacts, int], settled: bool) -> None:
+    facts, block = case
+    past = reference.phase_at(replace(facts, held=False), block).phase >= Phase.REVEAL
+    assert reference.may_open(facts, settled, block) == (settled or (past and not facts.held))
 
 
 # --- judgement

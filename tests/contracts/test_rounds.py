@@ -102,6 +102,39 @@ def test_rounds_when_two_models_play_side_by_side_then_each_has_its_head_and_its
     assert [play.open().view().baseHead for play in plays] == [digest(("head", model, 1)) for model in (root, law)]
 
 
+def test_rounds_when_they_overlap_then_heads_follow_and_each_block_pays_once(net: Net, root: int) -> None:
+    first = Play(net, root).open()
+    for miner in net.miners[:3]:  # the fourth never commits, so that the windows stay
+        first.commit(miner)
+    with pytest.raises(Reverted, check=lambda e: e.name == "WrongRound"):
+        Play(net, root).open()
+    first.skip_to(Phase.REVEAL)
+    second = Play(net, root).open()
+    assert (second.view().held, second.view().parentHead, second.phase()) == (True, bytes(32), Phase.TRAIN)
+    for miner in net.miners[:3]:
+        first.reveal(miner)
+        second.commit(miner)
+    first.judge(net.validators, ROW[:3])
+    first.attest(net.validators)
+    released = first.settle()[-1].log("RoundReleased").args
+    assert (released.round, released.parentHead) == (second.round, first.head)
+
+    view = second.view()
+    assert (view.held, view.baseHead, view.parentHead) == (False, digest("global"), first.head)
+    second.skip_to(Phase.REVEAL)
+    for miner in net.miners[:3]:
+        second.reveal(miner)
+    second.judge(net.validators, ROW[:3])
+    second.attest(net.validators)
+    paid = settled(second.settle())
+    assert net.models.call("headOf", root) == second.head
+    end = second.view().openBlock + sum(net.rounds.call("windows", root, second.round))
+    first_end = first.view().openBlock + sum(net.rounds.call("windows", root, first.round))
+    assert second.view().openBlock < first_end < end
+    per_block = net.rewards.call("emissionAt", second.view().openBlock)
+    assert paid.emission == reference.emission_for(per_block, end - first_end, 1, 1)
+
+
 def test_round_when_scores_lack_quorum_then_void_and_its_emission_comes_with_the_next(net: Net, root: int) -> None:
     play = Play(net, root).open()
     play.mine_deltas(net.miners)

@@ -11,8 +11,12 @@ abstract contract People is Moves {
 
     /// @notice Sum in wei of the emissions of all rounds that were settled.
     uint256 public emitted;
-    /// @notice How often rounds opened, ended with a head, and ended void; how often rewards were voided.
+    /// @notice The same by model.
+    mapping(uint256 model => uint256) public emittedBy;
+    /// @notice How often rounds opened, were released by the one before them, ended with a head, and ended void; how often rewards
+    /// were voided.
     uint256 public opened;
+    uint256 public released;
     uint256 public finals;
     uint256 public voids;
     uint256 public voided;

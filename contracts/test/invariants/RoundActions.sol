@@ -13,48 +13,55 @@ abstract contract RoundActions is People {
     mapping(uint256 model => mapping(uint64 round => mapping(address => bool))) private _revealedDelta;
     mapping(uint256 model => mapping(uint64 round => mapping(address => uint256))) private _scoreDice;
     mapping(uint256 model => mapping(uint64 round => mapping(address => bool))) private _revealedScores;
+    mapping(uint256 model => uint256) private _settled;
 
     function pass(uint256 blocks) external {
         skipBlocks(blocks % 30 == 0 ? 300 : 1 + blocks % 6); // now and then so long that seeds are lost
     }
 
-    function tick(uint256 model) external {
-        _tick(_model(model));
+    /// @notice Ticks the model's newest round, the one before it, or the next.
+    function tick(uint256 model, uint256 dice) external {
+        uint256 id = _model(model);
+        uint64 newest = rounds.current(id);
+        if (dice % 3 == 0) _open(id);
+        else if (newest > dice % 2) _tick(id, newest - uint64(dice % 2));
     }
 
-    /// @notice One person does what the phase allows.
+    /// @notice One person does what the phase of the newest round allows, or of the one before it.
     function act(uint256 model, uint256 who, uint256 dice) external {
         uint256 id = _model(model);
-        uint64 round = rounds.current(id);
+        uint64 round = dice % 2 == 0 ? rounds.current(id) : _oldest(id);
         if (round != 0) _act(id, round, who, dice);
     }
 
-    /// @notice A round from end to end; `dice` says who is silent when, and who thinks what.
+    /// @notice A round to its end; `dice` says who is silent when, who thinks what, and whether the next one opens meanwhile.
     function play(uint256 model, uint256 dice) external {
         uint256 id = _model(model);
-        uint64 before = _finish(id);
         skipBlocks(1);
-        _tick(id);
-        uint64 round = rounds.current(id);
-        if (round == before) return; // refused
+        if (_oldest(id) == 0) _open(id);
+        uint64 round = _oldest(id);
+        if (round == 0) return; // refused
         for (uint256 step; step < 40; ++step) {
             (uint8 phase, uint64 end) = phaseOf(id, round);
             if (phase >= FINAL) break;
+            if (phase >= REVEAL && (dice >> 8) % 3 != 0 && rounds.current(id) == round) _open(id);
             for (uint256 i; i < PEOPLE; ++i) {
                 uint256 own = _roll(dice, step * PEOPLE + i);
                 if (own % 8 != 0) _act(id, round, i, own);
+                if (own % 5 == 0 && rounds.current(id) != round) _act(id, round + 1, i, own);
             }
             (uint8 now_,) = phaseOf(id, round);
             if (now_ == phase && !_waits(id, round, phase)) rollTo(end);
             else skipBlocks(1);
         }
-        if (dice % 4 != 0) _finish(id);
+        if (dice % 4 != 0) _finish(id, round);
     }
 
-    /// @notice Those whom `mask` names object to the model's last round.
+    /// @notice Those whom `mask` names object to the model's newest round, or to the one before it.
     function challenge(uint256 model, uint256 mask) external {
         uint256 id = _model(model);
         uint64 round = rounds.current(id);
+        if (round > 1 && (mask >> PEOPLE) % 4 != 0 && !rounds.roundView(id, round).settled) --round;
         for (uint256 i; i < PEOPLE; ++i) {
             if ((mask >> i) % 2 == 0) continue;
             vm.prank(_who(i));
@@ -72,6 +79,7 @@ abstract contract RoundActions is People {
         uint256 id = _model(model);
         uint64 round = rounds.current(id);
         if (dice % 4 != 0 || round == 0) return;
+        if (round > 1 && dice % 8 == 0) --round;
         (address one, uint256 key) = person(who);
         bytes32 a = headAfter(id, round);
         bytes32 b = keccak256(abi.encode(dice));
@@ -83,41 +91,69 @@ abstract contract RoundActions is People {
         }
     }
 
-    /// @dev Ticks once, and notes what came of it.
-    function _tick(uint256 id) internal {
-        uint64 round = rounds.current(id);
-        bool over = round == 0 || rounds.roundView(id, round).settled;
+    /// @dev The model's oldest round that is not settled, 0 where there is none.
+    function _oldest(uint256 id) internal view returns (uint64 round) {
+        round = rounds.current(id);
+        if (round == 0) return 0;
+        IRounds.RoundView memory v = rounds.roundView(id, round);
+        if (v.held) return round - 1;
+        if (v.settled) return 0;
+    }
+
+    /// @dev Ticks a round that there is, which never fails, and notes what came of it.
+    function _tick(uint256 id, uint64 round) internal {
         vm.recordLogs();
-        try rounds.tick(id, over ? round + 1 : round) {
-            _note(vm.getRecordedLogs());
+        rounds.tick(id, round);
+        _note(id, vm.getRecordedLogs());
+    }
+
+    /// @dev Tries to open the next round: only by its rules is that refused.
+    function _open(uint256 id) internal {
+        uint64 newest = rounds.current(id);
+        IRounds.RoundView memory v = rounds.roundView(id, newest);
+        bool mayOpen = newest == 0 || v.settled || (!v.held && v.phase >= REVEAL);
+        vm.recordLogs();
+        try rounds.tick(id, newest + 1) {
+            assertTrue(mayOpen, "opened too soon");
+            _note(id, vm.getRecordedLogs());
         } catch (bytes memory reason) {
-            assertTrue(over, "a live round's tick never fails");
-            _foresee(reason, IRounds.Paused.selector, IRounds.NotEnoughMembers.selector);
+            if (mayOpen) _foresee(reason, IRounds.Paused.selector, IRounds.NotEnoughMembers.selector);
+            else _foresee(reason, IRounds.WrongRound.selector);
         }
     }
 
-    /// @dev Lets the model's round end, however it stands, and settles it; returns its number.
-    function _finish(uint256 id) internal returns (uint64 round) {
-        round = rounds.current(id);
-        if (round == 0) return 0;
+    /// @dev Lets all of the model's rounds end, in their order.
+    function _finish(uint256 id) internal {
+        for (uint64 round = _oldest(id); round != 0; round = _oldest(id)) {
+            _finish(id, round);
+        }
+    }
+
+    /// @dev Lets the model's oldest round end, however it stands, and settles it.
+    function _finish(uint256 id, uint64 round) private {
         reach(id, round, FINAL);
         for (uint256 ticks; !rounds.roundView(id, round).settled; ++ticks) {
             assertLt(ticks, 60, "every round is settled in a few ticks");
-            _tick(id);
+            _tick(id, round);
         }
     }
 
-    function _note(Vm.Log[] memory logs) private {
+    function _note(uint256 id, Vm.Log[] memory logs) private {
         for (uint256 i; i < logs.length; ++i) {
             bytes32 topic = logs[i].topics[0];
+            if (topic == IRounds.RoundSettled.selector) {
+                assertEq(uint256(logs[i].topics[2]), ++_settled[id], "rounds are settled in their order");
+            }
             if (topic == IRewards.EmissionSettled.selector) {
                 (uint256 emission, uint256 before, uint256 minted, uint256 left) =
                     abi.decode(logs[i].data, (uint256, uint256, uint256, uint256));
                 emitted += emission;
+                emittedBy[id] += emission;
                 assertLe(minted, emission + before, "a round pays out of its emission and what was carried");
                 assertGe(emission + before + voided * 1e30, minted + left, "what is not paid is carried, no more");
             }
             if (topic == IRounds.RoundOpened.selector) ++opened;
+            if (topic == IRounds.RoundReleased.selector) ++released;
             if (topic == IRounds.RoundFinalized.selector) ++finals;
             if (topic == IRounds.RoundVoided.selector) ++voids;
         }

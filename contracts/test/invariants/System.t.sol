@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
+import {IRounds} from "../../src/interfaces/IRounds.sol";
 import {World} from "../support/World.sol";
 import {vm} from "../support/Vm.sol";
 import {SystemHandler} from "./SystemHandler.sol";
@@ -12,7 +13,7 @@ contract SystemInvariants is World {
     SystemHandler internal _all;
 
     function setUp() public override {
-        (unbonding, vesting, closeDelay, ballot) = (60, 12, 10, 15);
+        (unbonding, vesting, closeDelay, ballot) = (72, 12, 10, 15);
         super.setUp();
         uint256 root = models.register(0, 0, "global", "all", keccak256("g"), policyOf(3, 64));
         uint256 law = models.register(root, 2, "law", "law", keccak256("l"), policyOf(3, 3));
@@ -57,8 +58,26 @@ contract SystemInvariants is World {
         uint256 carried;
         for (uint256 model = 1; model <= 3; ++model) {
             carried += rewards.carry(model);
+            uint256 blocks = block.number - rewards.startBlock();
+            assertLe(_all.emittedBy(model), blocks * 1e18, "no block is emitted twice for a model");
         }
         assertLe(supply + carried, GENESIS + _all.emitted() + DUST, "what is paid and carried was emitted");
+    }
+
+    function invariant_rounds_atMostTwoAreNotSettledAndTheNewestWaits() external view {
+        for (uint256 model = 1; model <= 3; ++model) {
+            uint64 newest = rounds.current(model);
+            for (uint64 round = 1; round + 1 < newest; ++round) {
+                assertTrue(rounds.roundView(model, round).settled, "all but two are settled");
+            }
+            if (newest == 0) continue;
+            IRounds.RoundView memory v = rounds.roundView(model, newest);
+            bool waits = newest > 1 && !rounds.roundView(model, newest - 1).settled;
+            assertEq(v.held, waits, "held while the one before is not settled");
+            assertEq(v.parentHead == 0, waits, "its parent is known from then on");
+            if (waits) assertTrue(v.phase <= COMMIT || (v.phase == VOID && v.voidReason == 2), "never past COMMIT");
+            if (!waits && !v.settled) assertEq(v.parentHead, models.headOf(model), "it goes on from the model's head");
+        }
     }
 
     /// @notice The handler is no paper tiger: played long enough, rounds end in every way, and rewards are voided.
@@ -67,9 +86,10 @@ contract SystemInvariants is World {
             uint256 mixed = uint256(keccak256(abi.encode(dice)));
             _all.stake(mixed, dice, dice / 2, mixed);
             _all.play(dice, mixed);
-            if (dice % 3 == 0) _all.challenge(dice, mixed);
+            if (dice % 3 == 0) _all.challenge(dice, mixed | 0x7f); // by everybody
         }
         assertGt(_all.opened(), 20, "rounds open");
+        assertGt(_all.released(), 5, "some overlap");
         assertGt(_all.finals(), 3, "some end with a head");
         assertGt(_all.voids(), 3, "some end void");
         assertGt(_all.voided(), 0, "some are voided later");

@@ -10,12 +10,15 @@ import {Ballot, Bond, Round, Seat} from "../../../contracts/src/libraries/RoundT
 import {Settling} from "../../../contracts/src/libraries/Settling.sol";
 import {Splitting} from "../../../contracts/src/libraries/Splitting.sol";
 import {WeightedMedian} from "../../../contracts/src/libraries/WeightedMedian.sol";
+import {RoundState} from "../../../contracts/src/rounds/RoundState.sol";
 import {Verdicts} from "../../../contracts/src/rounds/Verdicts.sol";
 import {Shares} from "../../../contracts/src/staking/Shares.sol";
 
 /// @title The protocol's pure arithmetic, callable from tests
 /// @notice Calls that write do so only to hand a library the storage that it works on: tests ask for their result, and send nothing.
 contract Harness {
+    using RoundState for Round;
+
     /// @notice A round's revealed scores: by validator, 8 submissions in a word. `tops` are greatest scores plus one, 0: dealt nothing.
     struct Case {
         uint256[] stakes;
@@ -46,6 +49,20 @@ contract Harness {
         returns (uint8 phase, uint64 phaseEnd, uint8 reason)
     {
         return RoundClock.phaseAt(f, blockNumber);
+    }
+
+    /// @notice The windows of a held round that is released in this block. `age` says how long ago it opened, instead of `f.openBlock`.
+    function release(RoundClock.Facts memory f, uint64 age, uint32 miners)
+        external
+        returns (uint32[7] memory windows, uint64 openBlock, uint256 number)
+    {
+        (number, openBlock) = (block.number, uint64(block.number) - age);
+        (_round.openBlock, _round.windows, _round.held) = (openBlock, f.windows, true);
+        (_round.commits, _round.minerCount) = (f.commits, miners);
+        _round.seed = f.seedKnown ? bytes32("seed") : bytes32(0);
+        _round.release(f.historyBlocks, bytes32("head"));
+        assert(!_round.held && _round.parentHead == "head");
+        return (_round.windows, openBlock, number);
     }
 
     function committee(uint256[] memory stakes, uint256 draws, bytes32 seed, uint256 group)
