@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -105,31 +104,36 @@ def bootstrap(config: Config, set_: Set = None) -> None:
 
 
 @app.command()
-def status(config: Config, as_json: Annotated[bool, typer.Option("--json", help="The file as it is.")] = False) -> None:
-    """Show what a node does now. Ends with 3 when it does not run.
+def status(
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", envvar="STRATA_NODE_CONFIG", help="The node's node.toml.")
+    ] = None,
+    state: Annotated[
+        Path | None, typer.Option("--state", "-s", help="Its state folder, where there is no file.")
+    ] = None,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Follow it until Ctrl-C.")] = False,
+    every: Annotated[float, typer.Option(min=0.1, max=3600, help="Seconds between two looks of --watch.")] = 1.0,
+    as_json: Annotated[bool, typer.Option("--json", help="All figures as JSON; with --watch, a line a look.")] = False,
+) -> None:
+    """Show what a node does now: round, phase, time left, loss, tokens/s, traffic. Ends with 3 when it does not run.
 
-    Example: strata node status --config node.toml
+    It reads the state folder alone, so it also tells of a node that was stopped or killed. Traffic is since the node
+    began: IPFS content and the chain's requests are payload; TCP sockets are what the process and its children sent and
+    received, loopback included, short connections left out.
+
+    Example: strata node status --config node.toml --watch
     """
     from client.errors import StrataError
-    from node.config import load_config
-    from node.runtime import read_status
+    from node import status_command
 
     try:
-        values = read_status(load_config(config).state)
+        folder = status_command.state_folder(None if state is not None else config, state)
+        code = status_command.watch(folder, as_json, every) if watch else status_command.show(folder, as_json)
     except StrataError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from None
-    if as_json:
-        typer.echo(json.dumps(values, indent=2))
-    else:
-        state = f"runs as process {values['pid']}" if values["alive"] else "does not run"
-        typer.echo(f"{values['role']} {values['name']} {state}")
-        for name, model in sorted(values.get("models", {}).items()):
-            typer.echo(
-                f"  {name}: round {model.get('round', '-')} {model.get('phase', '-')}, {model.get('action', '')}"
-            )
-    if not values["alive"]:
-        raise typer.Exit(3)
+    if code:
+        raise typer.Exit(code)
 
 
 @app.command("team-id")

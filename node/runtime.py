@@ -118,7 +118,8 @@ def open_runtime(config: NodeConfig, role: str) -> Runtime:
     events = EventLog(config.state / "events.jsonl", tell=telemetry.observe)
     status = StatusFile(config.state / "status.json", telemetry.note_model)
     runtime = Runtime(config, role, events, status, telemetry=telemetry)
-    runtime.status.update(name=config.name, role=role, pid=os.getpid(), started=round(time.time(), 3), stopped=False)
+    pid, started = os.getpid(), round(time.time(), 3)
+    status.update(name=config.name, role=role, pid=pid, born=_birth(pid)[1], started=started, stopped=False)
     return runtime
 
 
@@ -227,12 +228,16 @@ def set_up_logging(level: str, secrets: tuple[str, ...] = ()) -> None:
 def write_atomic(path: Path, data: bytes, sync: bool = False) -> None:
     """Write a file so that it is there whole or not at all; with ``sync`` it also outlives a power cut."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        if sync:
-            os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            if sync:
+                os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)  # a full disk is not filled further
+        raise
     if sync:
         folder = os.open(path.parent, os.O_RDONLY)
         try:
@@ -244,24 +249,39 @@ def write_atomic(path: Path, data: bytes, sync: bool = False) -> None:
 def read_status(state: Path) -> dict[str, Any]:
     """What ``status.json`` says, plus ``alive``: whether that process runs."""
     try:
-        values: dict[str, Any] = json.loads((state / "status.json").read_text(encoding="utf-8"))
+        values = json.loads((state / "status.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"no status in {state}: the node has not run yet") from None
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{state / 'status.json'} is damaged: {error}") from None
-    return {**values, "alive": not values.get("stopped", True) and _alive(int(values.get("pid", 0)))}
+    except OSError as error:
+        raise ConfigError(f"{state / 'status.json'} can't be read: {error.strerror}") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{state / 'status.json'} is damaged: it holds no table")
+    return {**values, "alive": not values.get("stopped", True) and _alive(values.get("pid"), values.get("born"))}
 
 
-def _alive(pid: int) -> bool:
-    if pid <= 0:
+def _alive(pid: Any, born: Any) -> bool:
+    """Whether the process runs, and is the one that was born then: numbers are given out again."""
+    if type(pid) is not int or not 0 < pid < 2**31:
         return False
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
-        return True
-    return True
+        pass
+    condition, ticks = _birth(pid)
+    return condition not in ("Z", "X") and (ticks is None or type(born) is not int or ticks == born)
+
+
+def _birth(pid: int) -> tuple[str, int | None]:
+    """A process's condition, and its birth in clock ticks since boot; nothing where Linux does not say."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        return fields[0], int(fields[19])
+    except (OSError, ValueError, IndexError):
+        return "", None
 
 
 def _lock_state(config: NodeConfig) -> Any:

@@ -92,6 +92,24 @@ class Telemetry:
         self._blocks: deque[tuple[float, int]] = deque(maxlen=BLOCKS_KEPT)
         self._requests = self._events = self._errors = 0
 
+    @classmethod
+    def resumed(cls, record: Mapping[str, Any], clock: Callable[[], float] = time.time) -> Telemetry:
+        """As it was when it gave ``record`` (a snapshot read back from a file, so checked here)."""
+        made = cls(clock)
+        made.started = clock() - (_number(record.get("uptime")) or 0.0) if record else made.started
+        block, at, pace = record.get("block"), _number(record.get("block_at")), _number(record.get("block_seconds"))
+        if type(block) is int and at is not None:
+            made._blocks.extend([(at - pace, block - 1)] if pace else [])
+            made._blocks.append((at, block))
+        moved = _table(record.get("traffic"))
+        made._traffic = {name: _traffic(moved.get(name)) for name in made._traffic}
+        made._sockets = _traffic(moved["sockets"]) if moved.get("sockets") else None
+        made._requests, made._events, made._errors = (
+            _whole(record.get(key)) for key in ("chain_requests", "events", "errors")
+        )
+        made._models = {str(name): _figures(_table(values)) for name, values in _table(record.get("models")).items()}
+        return made
+
     # what is put in ---------------------------------------------------------------------------------------------------
 
     def observe(self, event: Mapping[str, Any]) -> None:
@@ -178,6 +196,7 @@ class Telemetry:
             **{key: value for key, value in figures.said.items() if _plain(value)},
             "rounds": rounds,
             "training": training.running,
+            "train_round": training.round,
             "step": training.step,
             "steps": training.steps,
             "loss": None if training.loss is None else round(training.loss, 6),
@@ -186,6 +205,7 @@ class Telemetry:
             "tokens_per_second": None if training.rate is None else round(training.rate, 2),
             "tokens_trained": figures.tokens_trained,
             "train_seconds": round(figures.train_seconds, 3),
+            "train_began": figures.train_began,
             "training_share": _share(figures, now),
             "team_peers": figures.team_peers,
             "rounds_judged": figures.judged,
@@ -304,6 +324,45 @@ _HANDLERS: Mapping[str, Callable[[ModelFigures, Mapping[str, Any], float, int], 
     "missed": _missed,
     "served": _served,
 }
+
+
+def _figures(values: Mapping[str, Any]) -> ModelFigures:
+    """A model's figures, from a snapshot."""
+    training = Training(
+        round=_whole(values.get("train_round")),
+        step=_whole(values.get("step")),
+        steps=_whole(values.get("steps")),
+        loss=_number(values.get("loss")),
+        tokens=_whole(values.get("tokens")),
+        rate=_number(values.get("tokens_per_second")),
+        running=values.get("training") is True,
+    )
+    figures = ModelFigures(
+        training=training,
+        tokens_trained=_whole(values.get("tokens_trained")),
+        train_seconds=_number(values.get("train_seconds")) or 0.0,
+        train_began=_number(values.get("train_began")),
+        team_peers=values["team_peers"] if type(values.get("team_peers")) is int else None,
+        heldout_loss=_number(values.get("heldout_loss")),
+        judged=_whole(values.get("rounds_judged")),
+        final=_whole(values.get("rounds_final")),
+        void=_whole(values.get("rounds_void")),
+        missed=_whole(values.get("rounds_missed")),
+        answers=_whole(values.get("answers")),
+        tokens_served=_whole(values.get("tokens_served")),
+    )
+    rounds = values.get("rounds")
+    for live in reversed(rounds if isinstance(rounds, list) else []):
+        _phase(figures, _table(live), 0.0, _whole(_table(live).get("round")))
+    return figures
+
+
+def _traffic(values: Any) -> Traffic:
+    return Traffic(_whole(_table(values).get("sent")), _whole(_table(values).get("received")))
+
+
+def _table(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _number(value: Any) -> float | None:

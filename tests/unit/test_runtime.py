@@ -191,7 +191,7 @@ def test_status_when_the_node_does_not_run_then_it_says_so_and_ends_with_3(tmp_p
     running = CliRunner().invoke(app, ["status", "--config", str(path)])
     assert running.exit_code == 0
     assert f"process {os.getpid()}" in running.output
-    assert "law: round 3 TRAIN, wait" in running.output
+    assert "law round 3 TRAIN, wait" in running.output
     runtime.status.update(stopped=True)
     assert CliRunner().invoke(app, ["status", "--config", str(path), "--json"]).exit_code == 3
 
