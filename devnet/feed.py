@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -33,7 +34,7 @@ class NodeState:
 
 @dataclass
 class ModelState:
-    """Where one model's round stands, as the chain says."""
+    """Where one model's newest round stands, as the chain says."""
 
     name: str
     round: int = 0
@@ -45,6 +46,8 @@ class ModelState:
     scored_percent: int = 0  # of the frozen stake that revealed its scores
     attested_percent: int = 0
     void_reason: str = ""
+    held: bool = False  # it waits in COMMIT for the round before
+    judged: ModelState | None = None  # that round, while it is judged
 
 
 FIGURES = (
@@ -108,6 +111,7 @@ class Board:
     measured: dict[tuple[str, int], dict[str, Measured]] = field(default_factory=dict)
     trained_tokens: dict[tuple[str, int], dict[str, int]] = field(default_factory=dict)
     ended: dict[tuple[str, int], str] = field(default_factory=dict)
+    overlapped: set[tuple[str, int]] = field(default_factory=set)  # rounds that trained while the one before was judged
     happenings: deque[Happening] = field(default_factory=lambda: deque(maxlen=KEPT_HAPPENINGS))
     happened: int = 0  # ever, so that a plain view knows which lines are new
 
@@ -119,6 +123,12 @@ class Board:
     def node(self, name: str) -> NodeState:
         """A node's state, made when new."""
         return self.nodes.setdefault(name, NodeState(name))
+
+    def overlap(self, model: str, number: int) -> None:
+        """A round is trained while the one before it is judged: say so once."""
+        if (model, number) not in self.overlapped:
+            self.overlapped.add((model, number))
+            self.say(model, f"round {number} is trained while round {number - 1} is judged", time.time())
 
     def rows(self) -> list[LossRow]:
         """The table of losses: a row for each round that somebody measured."""
@@ -179,8 +189,12 @@ def _trained(board: Board, state: NodeState, event: Mapping[str, Any]) -> None:
     tokens = int(event.get("tokens", 0))
     board.trained_tokens.setdefault(_key(state), {})[state.name] = tokens
     first, last = event.get("loss_first"), event.get("loss_last")
+    seconds = event.get("seconds")
+    took = f" in {seconds:.1f} s" if isinstance(seconds, int | float) else ""
     change = f", loss {first:.3f} → {last:.3f}" if isinstance(first, float) and isinstance(last, float) else ""
-    board.say(state.name, f"{state.model} round {state.round}: trained on {tokens:,} tokens{change}", _when(event))
+    board.say(
+        state.name, f"{state.model} round {state.round}: trained on {tokens:,} tokens{took}{change}", _when(event)
+    )
 
 
 def _scored(board: Board, state: NodeState, event: Mapping[str, Any]) -> None:

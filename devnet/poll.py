@@ -59,13 +59,19 @@ class Poller:
         chain = net.chain()
         number = chain.current(net.ids[model])
         if number:
-            show_round(state, chain.round(net.ids[model], number), board.block)
+            view = chain.round(net.ids[model], number)
+            show_round(state, view, board.block)
+            state.judged = None
+            if view.held:
+                state.judged = ModelState(model)
+                show_round(state.judged, chain.round(net.ids[model], number - 1), board.block)
+                board.overlap(model, number)
 
 
 def show_round(state: ModelState, view: RoundInfo, block: int) -> None:
     """What the chain says of a round, as the view shows it."""
     frozen = max(view.frozen_stake, 1)
-    state.round = view.round
+    state.round, state.held = view.round, view.held
     state.phase = view.phase.name
     state.blocks_left = max(0, view.phase_end - block)
     state.miners, state.commits, state.reveals = view.miner_count, view.commits, view.reveals

@@ -98,6 +98,7 @@ class Ledger:
         self.splits = dict(SPLITS)
         self.archives: dict[int, str] = {}
         self.parents: dict[int, int] = {}
+        self.heads: dict[int, bytes] = {}  # the models', as the rounds so far left them
         self.owners: dict[int, str] = {}
         self.values: dict[int, int] = {}
         self.rounds: dict[tuple[int, int], Round] = {}
@@ -141,6 +142,8 @@ class Ledger:
 
     def _on_ModelRegistered(self, event: Event, *_: Any) -> None:
         self.parents[event.args["id"]] = event.args["parentId"]
+        if "genesis" in event.args:
+            self.heads[event.args["id"]] = bytes(event.args["genesis"])
 
     def _on_DatasetRegistered(self, event: Event, *_: Any) -> None:
         self.owners[event.args["id"]] = event.args["owner"]
@@ -162,8 +165,13 @@ class Ledger:
         mine = seats.get((model, VALIDATOR), {})
         world = sum(stake for (_, role), found in seats.items() if role == VALIDATOR for _, stake in found.values())
         miners = seats.get((model, 1), {})
-        facts = Round(block, dict(self.policies[model]), mine, world, len(miners))
+        before = self.rounds.get((model, number - 1))
+        held = before is not None and not before.settled
+        facts = Round(block, dict(self.policies[model]), mine, world, len(miners), held)
         self.rounds[model, number] = facts
+        if held and before is not None and before.held:
+            self._fault(event, "a third round, while two are not settled")
+        self._same_head(event, "baseHead")
         if facts.stake != event.args["frozenStake"]:
             self._fault(event, f"frozen stake {event.args['frozenStake']}, by the events {facts.stake}")
         if facts.miners != event.args["minerCount"]:
@@ -176,7 +184,17 @@ class Ledger:
                 self._fault(event, fault)
 
     _on_DeltaCommitted = _on_DeltaRevealed = _on_ScoresCommitted = _on_ScoresRevealed = _round_event
-    _on_HeadCommitted = _on_HeadRevealed = _on_EvaluationSeedCaptured = _round_event
+    _on_HeadCommitted = _on_HeadRevealed = _on_EvaluationSeedCaptured = _on_RoundSettled = _round_event
+
+    def _on_RoundReleased(self, event: Event, *rest: Any) -> None:
+        self._same_head(event, "parentHead")
+        self._round_event(event, *rest)
+
+    def _same_head(self, event: Event, name: str) -> None:
+        """Whether an event names the head that the model has then, as far as the events tell."""
+        said, ours = event.args.get(name), self.heads.get(event.args["modelId"])
+        if said is not None and ours is not None and bytes(said) != ours:
+            self._fault(event, f"{name} {bytes(said).hex()}, by the events {ours.hex()}")
 
     def _on_ConsensusPage(self, event: Event, *_: Any) -> None:
         """A page comes once scores are closed, and moves bonds."""
@@ -203,6 +221,12 @@ class Ledger:
             self._fault(event, f"head attested by {event.args['attestedStake']}, by the events {support}")
         if facts.accepted and support * 10_000 < facts.stake * facts.policy["quorumBps"]:
             self._fault(event, "a head without the quorum of the frozen stake")
+        if facts.accepted:
+            self.heads[model] = head
+        else:
+            self._same_head(event, "head")
+        if facts.held:
+            self._fault(event, "ended before the round that it waits for was settled")
         self._begin(event, facts, is_void=False)
 
     def _on_RoundVoided(self, event: Event, *_: Any) -> None:

@@ -53,6 +53,8 @@ class Round:
     seats: dict[int, tuple[str, int]]
     world: int
     miners: int
+    held: bool = False  # until the round before is settled
+    settled: bool = False
     deltas: list[Delta] = field(default_factory=list)
     seed: bytes = bytes(32)
     scores: dict[str, tuple[int, ...]] = field(default_factory=dict)
@@ -125,17 +127,34 @@ class Round:
             self.heads[args["validator"]] = bytes(args["head"])
         elif event.name == "EvaluationSeedCaptured":
             self.seed = bytes(args["seed"])
+        elif event.name == "RoundReleased":
+            faults += self._release(event.block)
+        elif event.name == "RoundSettled":
+            self.settled = True
         self._close_early(event)
         return faults
 
+    def _release(self, block: int) -> list[str]:
+        """It waited for the round before, which is settled in this block."""
+        faults = [] if self.held else ["was let go without having been held"]
+        self.held = False
+        if block >= self._start("reveal"):
+            self._close("commit", block)  # so that all of REVEAL is still to come
+        elif self.counts["DeltaCommitted"] == self.miners:
+            self._close_training(block)
+        return faults
+
+    def _close_training(self, block: int) -> None:
+        phase = "train" if block < self._start("commit") else "commit"
+        self._close(phase, block)
+        if phase == "train":
+            self.windows[1] = 0
+
     def _close_early(self, event: Event) -> None:
-        """A phase ends with the block in which everybody has acted who may."""
+        """A phase ends with the block in which everybody has acted who may; not while the round is held."""
         done, everybody = self.counts[event.name], len(self.seats)
-        if event.name == "DeltaCommitted" and done == self.miners:
-            phase = "train" if event.block < self._start("commit") else "commit"
-            self._close(phase, event.block)
-            if phase == "train":
-                self.windows[1] = 0
+        if event.name == "DeltaCommitted" and done == self.miners and not self.held:
+            self._close_training(event.block)
         awaited = {
             "DeltaRevealed": ("reveal", self.counts["DeltaCommitted"]),
             "ScoresCommitted": ("score", everybody),

@@ -1,10 +1,13 @@
-"""Drives rounds from outside, as anybody may: opens them by ``tick``, waits for their end, reads what was measured."""
+"""Drives rounds from outside, as anybody may: opens them by ``tick``, waits for their end, reads what was measured.
+
+The next round of a model opens as soon as COMMIT of the last one has closed, so its miners train while that is judged.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from client.errors import ChainUnavailable, ManifestError, Reverted, StorageError
@@ -18,7 +21,8 @@ REPORT_BYTES = 1 << 20
 REPORT_SECONDS = 20.0
 VOIDS_FORGIVEN = 2
 TICK_SECONDS = 30.0
-ORDER_SECONDS = 0.15  # between two transactions whose order counts
+TICK_EVERY_SECONDS = 2.0
+SEED_BLOCKS = 64
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,8 @@ class RoundResult:
     measured: Measured | None  # the median of the validators
     reports: int
     attested_percent: int
+    opened: int  # block
+    settled: int  # block
 
     @property
     def trained_tokens(self) -> int:
@@ -51,8 +57,7 @@ class _Track:
     seen: int  # number of the last round whose end was read
     done: int = 0
     voids: int = 0
-    kept: tuple[int, Phase] = (0, Phase.NONE)  # round and phase whose seed is on chain
-    asked: float = 0.0  # when we last sent a tick
+    asked: dict[int, float] = field(default_factory=dict)  # when we last sent a tick for a round
 
 
 def run_rounds(
@@ -64,9 +69,11 @@ def run_rounds(
     results: list[RoundResult] = []
     deadline = time.monotonic() + seconds
     while any(track.done < track.wanted for track in tracks):
+        due: list[Callable[[], None]] = []
         for track in tracks:
             if track.done < track.wanted:
-                results += _look(net, track, told)
+                results += _look(net, track, told, due)
+        together(due, TICK_SECONDS, "a tick")
         net.check()
         if time.monotonic() > deadline:
             late = ", ".join(f"{t.model} ({t.done} of {t.wanted} rounds)" for t in tracks if t.done < t.wanted)
@@ -75,28 +82,39 @@ def run_rounds(
     return results
 
 
-def _look(net: Devnet, track: _Track, told: Callable[[str], None]) -> list[RoundResult]:
-    """Take the results of rounds that have ended; open the next where none is on."""
+def _look(net: Devnet, track: _Track, told: Callable[[str], None], due: list[Callable[[], None]]) -> list[RoundResult]:
+    """Take the results of rounds that have ended; ticks that settle or open one are added to ``due``."""
     chain = net.chain()
     try:
-        current = chain.current(track.id)
+        current, block = chain.current(track.id), chain.block_number()
         results: list[RoundResult] = []
-        while track.seen < current and track.done < track.wanted:
-            view = chain.round(track.id, track.seen + 1)
+        live: list[RoundInfo] = []
+        for number in range(track.seen + 1, current + 1):
+            view = chain.round(track.id, number)
             if not view.settled:
-                if view.ended:
-                    _tick(net, track, view.round, *([view.round + 1] if track.done + 1 < track.wanted else []))
-                elif view.phase in (Phase.TRAIN, Phase.SCORE) and track.kept != (view.round, view.phase):
-                    track.kept = (view.round, view.phase)
-                    _tick(net, track, view.round)  # keeps the phase's seed: its block's hash is gone after 256 blocks
-                return results
-            track.seen += 1
-            results.append(_take(net, track, view, told))
-        if track.done < track.wanted:
-            _tick(net, track, track.seen + 1)
-        return results
+                live.append(view)
+            elif not live and track.done < track.wanted:
+                track.seen += 1
+                results.append(_take(net, track, view, told))
     except ChainUnavailable:
         return []
+    numbers = [view.round for view in live if _is_due(view, block)]
+    if track.done + len(live) < track.wanted and (not live or live[-1].can_be_followed):
+        numbers.append(current + 1)
+    for number in numbers:
+        if time.monotonic() - track.asked.get(number, -TICK_EVERY_SECONDS) >= TICK_EVERY_SECONDS:
+            track.asked[number] = time.monotonic()
+            due.append(partial(_tick, net, track, number))
+    return results
+
+
+def _is_due(view: RoundInfo, block: int) -> bool:
+    """Whether a tick settles the round, or keeps a seed: the hash of its block is gone after 256 blocks."""
+    if view.ended:
+        return not view.held
+    start = {Phase.TRAIN: view.open_block, Phase.SCORE: view.score_start}.get(view.phase)
+    unknown = view.commits == 0 or view.phase == Phase.SCORE
+    return start is not None and unknown and block - start > SEED_BLOCKS and (block - start) % SEED_BLOCKS < 2
 
 
 def _take(net: Devnet, track: _Track, view: RoundInfo, told: Callable[[str], None]) -> RoundResult:
@@ -113,22 +131,10 @@ def _take(net: Devnet, track: _Track, view: RoundInfo, told: Callable[[str], Non
     return result
 
 
-def _tick(net: Devnet, track: _Track, *numbers: int) -> None:
-    """Move rounds on, at most once in two seconds; a refusal means that somebody was quicker.
-
-    With two numbers both are sent for one block: the first settles a round that has ended, the second opens the next.
-    """
-    now = time.monotonic()
-    if now - track.asked < 2.0:
-        return
-    track.asked = now
-
-    def send(place: int, number: int) -> None:
-        time.sleep(place * ORDER_SECONDS)
-        net.chain().tick(track.id, number)
-
+def _tick(net: Devnet, track: _Track, number: int) -> None:
+    """Move a round on; a refusal means that somebody was quicker."""
     try:
-        together([partial(send, *item) for item in enumerate(numbers)], TICK_SECONDS, "a tick")
+        net.chain().tick(track.id, number)
     except (Reverted, ChainUnavailable) as error:
         net.say(f"{track.model}: tick refused ({error})")
 
@@ -149,7 +155,21 @@ def read_result(net: Devnet, model: str, view: RoundInfo) -> RoundResult:
         measured=median_of(found) if found else None,
         reports=len(found),
         attested_percent=view.heads_revealed_stake * 100 // max(view.frozen_stake, 1),
+        opened=view.open_block,
+        settled=_settled_in(net, view),
     )
+
+
+def _settled_in(net: Devnet, view: RoundInfo) -> int:
+    found = net.chain().events("Rounds", "RoundSettled", from_block=view.open_block, modelId=view.model_id)
+    return next((event.block for event in found if event.args["round"] == view.round), 0)
+
+
+def overlaps(results: Sequence[RoundResult], model: str) -> list[int]:
+    """For each round of a model that opened while the one before it was unsettled, how many blocks the two shared."""
+    rounds = {result.round: result for result in results if result.model == model}
+    pairs = [(rounds[number - 1], rounds[number]) for number in sorted(rounds) if number - 1 in rounds]
+    return [before.settled - after.opened for before, after in pairs if after.opened < before.settled]
 
 
 def _report(net: Devnet, model_id: int, number: int, validator: str) -> Measured | None:

@@ -30,7 +30,7 @@ STEPS = (
     "a network starts: chain, contracts, IPFS, DHT, nodes",
     "the models: one large, two fields below it",
     "two people submit text",
-    "rounds: train, commit, reveal, score, attest",
+    "rounds: train, commit, reveal, score, attest; the next is trained while the last is judged",
     "a question is answered and paid for",
     "who did what, who was paid what, and is it true",
     "summary",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -12,9 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from contracts.enums import Phase
-from devnet.layout import NODE_WALLETS, PEOPLE, Run, write_json
+from devnet.feed import Tail
+from devnet.layout import MINERS, NODE_WALLETS, PEOPLE, Run, write_json
 from devnet.question import describe_fee
-from devnet.rounds import RoundResult
+from devnet.rounds import RoundResult, overlaps
 
 if TYPE_CHECKING:
     from devnet.story import Told
@@ -148,6 +150,7 @@ def notes(told: Told) -> list[str]:
             f"{model}: held-out loss fell by {whole[0]:.1f}% ± {whole[1]:.1f}% over {len(rounds)} rounds (genesis and "
             f"head on the same text); in {strong} of them by more than {SIGMAS:g} standard errors"
         )
+    lines += pipelining(told)
     trained = sum(r.trained_tokens for r in told.results)
     judged = sum(r.measured.judged_tokens for r in told.results if r.measured)
     lines.append(f"token budget: {trained:,} trained by the miners, {judged:,} judged by the validators")
@@ -162,6 +165,33 @@ def notes(told: Told) -> list[str]:
     if told.seconds > limit:
         lines.append(f"it took {told.seconds:.0f} s where {limit} s are usual on two free cores: was the machine busy?")
     return lines
+
+
+def pipelining(told: Told) -> list[str]:
+    """How rounds overlapped, and which part of the miners' time went into training."""
+    lines = []
+    for model, count in told.net.options.settings.rounds:
+        shared = overlaps(told.results, model)
+        if count > 1:
+            lines.append(
+                f"{model}: {len(shared)} of {count - 1} rounds were trained while the one before was judged"
+                + (f", for {min(shared)} to {max(shared)} blocks" if shared else "")
+            )
+    shares = training_shares(told)
+    if shares:
+        lines.append(f"miners trained for {median(shares) * 100:.0f}% of the time between two deltas (median)")
+    return lines
+
+
+def training_shares(told: Told) -> list[float]:
+    """What the miners say: seconds in the inner loop over seconds since the delta before was sealed."""
+    found = []
+    for name in MINERS:
+        for event in Tail(told.net.run.events(name)).read():
+            share = event.get("training_share")
+            if event.get("event") in ("round_final", "round_void") and isinstance(share, float):
+                found.append(share)
+    return found
 
 
 def _sigmas(result: RoundResult) -> float:
@@ -221,6 +251,8 @@ def write_summary(told: Told, broken: list[str]) -> None:
         "falls_percent": {model: fall_percent(told.results, model) for model, _ in net.options.settings.rounds},
         "answer": {**told.asked.__dict__, "redeemed": str(told.asked.redeemed)} if told.asked else None,
         "payments_wei": {who: {k: str(v) for k, v in kinds.items()} for who, kinds in payments(told).items()},
+        "overlaps_blocks": {model: overlaps(told.results, model) for model, _ in net.options.settings.rounds},
+        "training_shares": training_shares(told),
         "money": told.verdict.to_json() if told.verdict else None,
         "contracts": dict(net.network.contracts) if net.network else {},
         "wallets": {name: net.address(name) for name in (*PEOPLE, *NODE_WALLETS)},
@@ -239,6 +271,8 @@ def _round_json(result: RoundResult) -> dict[str, Any]:
         "void_reason": result.void_reason,
         "head": result.head.hex(),
         "attested_percent": result.attested_percent,
+        "opened_block": result.opened,
+        "settled_block": result.settled,
         "reports": result.reports,
         "measured": result.measured.__dict__ if result.measured else None,
         "trained_tokens": result.trained_tokens,

@@ -123,23 +123,31 @@ def phase_track(model: ModelState) -> Text:
 
 def _models(board: Board) -> RenderableType:
     table = Table(box=None, padding=(0, 1), header_style="dim")
-    for name in ("model", "round", "phase", "blocks left", "deltas", "scores", "heads"):
-        table.add_column(name, no_wrap=True, justify="left" if name in ("model", "phase") else "right")
+    for name in ("model", "round", "phase", "blocks left", "deltas", "scores", "heads", ""):
+        table.add_column(name, no_wrap=True, justify="left" if name in ("model", "phase", "") else "right")
     for model in board.models.values():
         if not model.round:
             table.add_row(model.name, "-", Text("no round yet", style="dim"))
             continue
-        live = model.phase not in (Phase.FINAL.name, Phase.VOID.name)
-        table.add_row(
-            Text(model.name, style="bold"),
-            str(model.round),
-            phase_track(model),
-            str(model.blocks_left) if live else "",
-            f"{max(model.commits, model.reveals)}/{model.miners}",
-            f"{model.scored_percent}%",
-            f"{model.attested_percent}%",
-        )
+        if model.judged is not None:
+            _add_round(table, model.judged, "")
+        _add_round(table, model, "trained meanwhile" if model.judged is not None else "")
     return table
+
+
+def _add_round(table: Table, model: ModelState, note: str) -> None:
+    """A row of the table of rounds; of two that overlap, the one that is judged comes first."""
+    live = model.phase not in (Phase.FINAL.name, Phase.VOID.name)
+    table.add_row(
+        Text(model.name, style="bold"),
+        str(model.round),
+        phase_track(model),
+        str(model.blocks_left) if live else "",
+        f"{max(model.commits, model.reveals)}/{model.miners}",
+        f"{model.scored_percent}%",
+        f"{model.attested_percent}%",
+        Text(note, style="dim"),
+    )
 
 
 def _miners(board: Board) -> RenderableType:
@@ -295,10 +303,11 @@ class View:
 
 
 def plain_models(board: Board) -> str:
-    """Where each model's round stands, in one line."""
+    """Where each model's rounds stand, in one line."""
     return "; ".join(
         f"{m.name} round {m.round} {m.phase} ({m.commits}/{m.miners} committed, {m.reveals} revealed,"
         f" scores {m.scored_percent}%, heads {m.attested_percent}%)"
-        for m in board.models.values()
-        if m.round
+        for newest in board.models.values()
+        for m in (newest.judged, newest)
+        if m is not None and m.round
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from devnet.feed import Board, ModelState, Tail, apply
-from devnet.view import Screen, Step, View, draw, phase_track
+from devnet.view import Screen, Step, View, draw, phase_track, plain_models
 
 REPORT = {
     "heldout_genesis": 3_200_000,
@@ -89,6 +89,19 @@ def test_draw_when_a_round_is_on_then_shows_phases_miners_and_losses() -> None:
     shown = console.file.getvalue()  # type: ignore[attr-defined]
     for word in ("block 42", "law", "3/10", "-8.33%", "validator-1", "✓ 1. start", "score›reveal"):
         assert word in shown
+
+
+def test_draw_when_two_rounds_are_on_then_shows_both_and_says_so_once() -> None:
+    board = board_with_a_round()
+    board.models["law"] = ModelState("law", 2, "TRAIN", 9, 3, held=True, judged=board.models["law"])
+    for _ in range(2):
+        board.overlap("law", 2)
+    console = Console(file=io.StringIO(), width=160, force_terminal=False)
+    console.print(draw(Screen("Strata devnet", time.time()), board, time.time()))
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "trained meanwhile" in shown and "54%" in shown
+    assert shown.count("round 2 is trained while round 1 is judged") == 1
+    assert plain_models(board).startswith("law round 1 SCORE") and "law round 2 TRAIN" in plain_models(board)
 
 
 def test_phase_track_when_void_then_says_why() -> None:

@@ -145,6 +145,51 @@ def test_replay_when_a_round_is_void_then_its_emission_waits_for_the_next() -> N
     assert ledger.carry[2] == emission
 
 
+def overlapping() -> list[Event]:
+    """Two void rounds; the second is opened as COMMIT of the first closes, and held until that is settled."""
+    first, second = {"modelId": 2, "round": 1}, {"modelId": 2, "round": 2}
+    opened = {"frozenStake": 30 * TOKEN, "minerCount": 1, "baseHead": HEAD}
+    emission = 22 * TOKEN  # from block 4 until nobody's scores were shown in block 25
+    rest = 21 * TOKEN  # of the second, the blocks that the first was not paid for: 26 to 46
+    return [
+        event("ModelRegistered", 1, 0, id=2, parentId=0, genesis=HEAD),
+        event("PolicySet", 1, 1, id=2, policy={**POLICY, "emissionBps": 10_000}),
+        staked(ANN, 2, 30, 0),
+        staked(MAX, 1, 1, 1),
+        event("RoundOpened", 4, 0, openBlock=4, **opened, **first),
+        event("DeltaCommitted", 5, 0, miner=MAX, **first),  # all have committed
+        event("RoundOpened", 6, 0, openBlock=6, **opened, **second),
+        event("DeltaRevealed", 7, 0, miner=MAX, index=0, datasetIds=[], **first),
+        event("DeltaCommitted", 10, 0, miner=MAX, **second),  # all have, but the round is held
+        event("RoundVoided", 27, 0, reason=3, **first),
+        event("EmissionSettled", 27, 1, emission=emission, carriedIn=0, minted=0, carriedOut=emission, **first),
+        event("RoundSettled", 27, 2, **first),
+        event("RoundReleased", 27, 3, parentHead=HEAD, **second),  # its COMMIT ends with this block
+        event("DeltaRevealed", 28, 0, miner=MAX, index=0, datasetIds=[], **second),
+        event("RoundVoided", 47, 0, reason=3, **second),
+        event("EmissionSettled", 47, 1, emission=rest, carriedIn=emission, minted=0, carriedOut=emission + rest,
+              **second),
+    ]  # fmt: skip
+
+
+def test_replay_when_rounds_overlap_then_no_block_is_paid_twice() -> None:
+    ledger = Ledger()
+    found = ledger.replay(overlapping())
+    assert [check.differences for check in found] == [(), ()]
+    assert ledger.carry[2] == 43 * TOKEN
+    assert ledger.rounds[2, 2].windows[:3] == [9, 13, 1]
+
+
+@pytest.mark.parametrize(
+    ("name", "argument", "value"), [("RoundReleased", "parentHead", b"z" * 32), ("RoundReleased", "round", 1)]
+)
+def test_replay_when_a_release_is_wrong_then_says_so(name: str, argument: str, value: Any) -> None:
+    events = overlapping()
+    place = next(i for i, e in enumerate(events) if e.name == name)
+    events[place] = replace(events[place], args={**events[place].args, argument: value})
+    assert any(not check.ok for check in checks(events))
+
+
 def test_replay_when_validators_hold_pools_then_their_delegators_are_paid_less_commission() -> None:
     validator = "0x" + "ab" * 20
     round_ = Round(5, dict(POLICY), {0: (validator, 100)}, 100, 1)
