@@ -24,14 +24,12 @@ from devnet.layout import (
 )
 from devnet.processes import ProcessSpec
 from node.identity import TEAM_KEY, prepare_identity
+from node.threads import thread_variables, threads_for
 
-ONE_THREAD = {
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "TOKENIZERS_PARALLELISM": "0",
-}
-"""Two threads in each of nine processes on two cores cost nine tenths of the speed."""
+ONE_THREAD = thread_variables(1)
+"""For what runs beside the nodes. Two threads in each of nine processes on two cores cost nine tenths of the speed."""
+COMPUTING = (*MINERS, TEAM_MEMBER, *VALIDATORS, SERVER)
+"""The nodes that share the machine's cores."""
 CLIENTS = "clients"
 """The name of the IPFS daemon that the commands of people use."""
 TEAM = (TEAM_LEADER, TEAM_MEMBER)
@@ -52,6 +50,11 @@ class NodePlan:
     team_port: int
     daemons: Mapping[str, str]  # node name -> multiaddress of its IPFS daemon's API
     auto_open: bool = False  # whether the nodes open rounds by themselves; in the demo the story does
+
+
+def threads_each() -> int:
+    """Threads of one node: its part of the cores, at least one; ``OMP_NUM_THREADS`` where that is set."""
+    return threads_for(0, len(COMPUTING))
 
 
 def role_of(name: str) -> str:
@@ -83,7 +86,7 @@ def node_settings(
         "bootstrap": list(plan.bootstrap),
         "cache_dir": plan.home.cache / "blobs",
         "auto_open": plan.auto_open,
-        "threads": 1,
+        "threads": threads_each(),
         "poll_seconds": 0.4,
     }
     if name in TEAM:
@@ -124,7 +127,7 @@ def node_spec(plan: NodePlan, name: str) -> ProcessSpec:
     config = plan.run.node(name) / "node.toml"
     arguments = ("node", role_of(name), "--config", str(config))
     forked = arguments if role_of(name) != "gateway" else ()  # a gateway has no torch, not even a forked one
-    return ProcessSpec(name, (*STRATA, *arguments), plan.run.log(name), ONE_THREAD, forked=forked)
+    return ProcessSpec(name, (*STRATA, *arguments), plan.run.log(name), thread_variables(threads_each()), forked=forked)
 
 
 def daemon_spec(run: Run, name: str, port: int) -> ProcessSpec:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from devnet.nodes import COMPUTING, threads_each
 from node.threads import POOLS, cores, thread_variables, threads_for
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -94,3 +95,12 @@ def test_torch_when_not_loaded_then_nothing_is_imported() -> None:
     code = "import sys; from node.threads import limit_torch; limit_torch(); print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.stdout == "False\n"
+
+
+@pytest.mark.parametrize("machine", [1, 2, 9, 40, 128])
+def test_devnet_when_its_nodes_compute_then_together_they_take_no_more_than_the_cores(
+    monkeypatch: pytest.MonkeyPatch, machine: int
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr("node.threads.cores", lambda: machine)
+    assert threads_each() == 1 or threads_each() * len(COMPUTING) <= machine
