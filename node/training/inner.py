@@ -101,10 +101,12 @@ class Hooks:
 
     ``after_backward``: their ``grad`` holds the step's whole gradient (all accumulated parts), neither clipped nor used
     yet; a team averages gradients here, in place. ``on_step``: they hold the step's result; a team may average these.
+    ``on_start``: once, before the first step, with the optimizer: a team may have to give its state to a newcomer.
     """
 
     after_backward: Callable[[int, Sequence[torch.nn.Parameter]], None] = _nothing
     on_step: Callable[[int, Sequence[torch.nn.Parameter]], None] = _nothing
+    on_start: Callable[[InnerOptimizer], None] = lambda optimizer: None
 
 
 NO_HOOKS = Hooks()
@@ -152,6 +154,7 @@ def run_inner(
     optimizer = InnerOptimizer(model, settings.optimizer, settings.betas, settings.weight_decay, state)
     batches = _Batches(model, windows, settings, objective or Train())
     losses: list[float] = []
+    hooks.on_start(optimizer)
     try:
         for step in range(settings.steps):
             if should_stop():
