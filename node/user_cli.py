@@ -24,7 +24,7 @@ def adapt(
     file: Annotated[Path, typer.Argument(help="Your text: a file, or a folder of text files.")],
     model: ModelOption = "law",
     steps: Annotated[int, typer.Option(min=1, help="At most so many training steps.")] = 40,
-    threads: Annotated[int, typer.Option(min=1, help="Processor threads.")] = 1,
+    threads: Annotated[int, typer.Option(min=0, max=256, help="Processor threads; 0: as many as there are cores.")] = 0,
 ) -> None:
     """Learn from your own text. Nothing of it is sent anywhere; a fifth is held out, to show whether it helped.
 
@@ -61,7 +61,7 @@ def chat(
     model: ModelOption = "law",
     plain: Annotated[bool, typer.Option("--plain", help="Without your adapter, to compare.")] = False,
     max_tokens: Annotated[int, typer.Option(min=1, help="The longest answer, in tokens.")] = 200,
-    threads: Annotated[int, typer.Option(min=1, help="Processor threads.")] = 1,
+    threads: Annotated[int, typer.Option(min=0, max=256, help="Processor threads; 0: as many as there are cores.")] = 0,
 ) -> None:
     """Talk to your personal model, on this machine. Nothing is sent, nothing is paid.
 
@@ -105,18 +105,15 @@ def _answer(model: LoadedModel, said: list[Message], max_tokens: int) -> str:
 
 def _field_model(name: str, threads: int) -> tuple[LoadedModel, str]:
     """The named model at its head on chain, and that head. Chain and IPFS are read; nothing is written to either."""
-    import os
+    from node.threads import limit_threads, threads_for
 
-    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
-    import torch
-
+    limit_threads(threads_for(threads))
     from client.cli.context import chain, settings
     from client.errors import ConfigError
     from client.replay import load_state
     from client.storage import IpfsStore
     from node.models.load import load_genesis
 
-    torch.set_num_threads(threads)
     chosen = settings()
     network = chosen.network()
     if not network.ipfs:

@@ -77,10 +77,15 @@ def test_node_when_a_role_starts_then_threads_are_set_before_any_numerical_libra
 
 
 def test_torch_when_loaded_already_then_it_is_told() -> None:
-    """As in a forked node of the devnet."""
+    """As in a forked node of the devnet. With one thread, training starts no other."""
     code = (
-        "import torch\n"
+        "import os, torch\n"
         "from node.threads import limit_threads\n"
+        "model = torch.nn.Linear(64, 64)\n"
+        "optimizer = torch.optim.AdamW(model.parameters(), foreach=True)\n"
+        "model(torch.ones(64, 64)).sum().backward()\n"
+        "optimizer.step()\n"
+        "print(len(os.listdir('/proc/self/task')) if os.path.exists('/proc') else 1)\n"
         "limit_threads(2)\n"
         "print(torch.get_num_threads(), torch.get_num_interop_threads())\n"
         "limit_threads(1)\n"
@@ -88,7 +93,7 @@ def test_torch_when_loaded_already_then_it_is_told() -> None:
     )
     env = {**os.environ, **thread_variables(1)}
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, timeout=120)
-    assert done.stdout.split() == ["2", "1", "1"], done.stderr
+    assert done.stdout.split() == ["1", "2", "1", "1"], done.stderr
 
 
 def test_torch_when_not_loaded_then_nothing_is_imported() -> None:
