@@ -1,34 +1,43 @@
 """A round's judgement: every delta alone, all together, and each beside the others, on text that the seed picked.
 
-Base losses are measured once; deltas are applied in place and undone. Where only a model's last layers are trained, the
-frozen layers run once per window for all deltas.
+Base losses are measured once. Where only a model's last layers are trained, the frozen layers run once per window for
+all deltas. Deltas are decoded one at a time: first each for its print (:mod:`node.validation.originality`), then each
+that is judged for its losses. Honesty is told within blocks of deltas, so that the work grows with their number alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import count, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
+from client.errors import DeltaError
 from contracts.enums import ScoreReason
 from node.models.load import LoadedModel, Vector
 from node.training.batches import Windows
 from node.validation.evaluation import Bench, Estimate, Losses, Measured, fall
+from node.validation.originality import Prints
 from node.validation.scoring import (
     Likeness,
     Measurements,
     ScoringSettings,
     form_reason,
     honesty_of,
-    likeness,
     reason_for,
     score_for,
 )
 
 Join = Callable[[list[int]], Vector]
 """Scores in the deltas' order to the model's values after such a round: the exact aggregation of ``client.replay``."""
+
+Without = Callable[[list[int], int], Vector]
+"""The same without the delta at a place."""
+
+BLOCK = 8
+"""Deltas whose inputs judge each other's honesty, at least; up to twice as many less one, while there are."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +56,9 @@ class JudgeSettings:
 
 @dataclass(frozen=True)
 class DeltaInput:
-    """A revealed delta: decoded (None: its bytes could not be had or read, and ``reason`` says which).
+    """A revealed delta: decoded, or what decodes it (``DeltaError`` where it has no form) each time that it is needed.
 
+    None: its bytes could not be had or read, and ``reason`` says which.
     ``committed`` orders the commitments: of two alike, the later is the copy. ``assigned``: windows that the miner
     trained on if it did its work; None where nothing can be said (then honesty is not judged). ``judged``: false for a
     delta that others judge; it only shows whether one of ours copies it.
@@ -56,11 +66,15 @@ class DeltaInput:
 
     miner: str
     digest: bytes
-    vector: Vector | None
+    vector: Vector | Callable[[], Vector] | None
     committed: int
     assigned: Windows | None = None
     reason: ScoreReason = ScoreReason.OK
     judged: bool = True
+
+    def read(self) -> Vector | None:
+        """The decoded delta."""
+        return self.vector() if callable(self.vector) else self.vector
 
 
 @dataclass(frozen=True)
@@ -121,31 +135,59 @@ class _Alone:
     inputs: Losses | None = None
 
 
+class _Inputs:
+    """The windows that a block's miners were dealt, measured at the head. ``owners``: the delta's place of each."""
+
+    def __init__(self, model: LoadedModel, windows: Windows, owners: NDArray[np.int64]) -> None:
+        self.bench, self.owners = Bench(model, windows), owners
+        self.base = self.bench.measure()
+
+    def measure(self, index: int, found: _Alone) -> None:
+        """Add what the model, with this delta now, gained on its own inputs and on others'."""
+        after = self.bench.measure()
+        own, rest = np.flatnonzero(self.owners == index), np.flatnonzero(self.owners != index)
+        found.assigned = fall(self.base.take(own), after.take(own)) if len(own) else None
+        found.others = fall(self.base.take(rest), after.take(rest)) if len(rest) else None
+        found.inputs = (self.base.losses - after.losses) / self.base.tokens
+
+
 class _Court:
     """The windows of one judgement, measured at the head once."""
 
-    def __init__(self, model: LoadedModel, head: Vector, heldout: Windows, general: Windows, dealt: _Dealt) -> None:
+    def __init__(self, model: LoadedModel, head: Vector, heldout: Windows, general: Windows) -> None:
         self.model = model
         self.head = head
         self.heldout = Bench(model, heldout)
         self.general = Bench(model, general)
-        self.owners = dealt.owners
-        self.inputs = None if dealt.windows is None else Bench(model, dealt.windows)
+        self.dealt_judged = 0
         model.set_vector(head)
         self.heldout_base = self.heldout.measure()
         self.general_base = self.general.measure()
-        self.inputs_base = None if self.inputs is None else self.inputs.measure()
 
-    def alone(self, index: int, vector: Vector) -> _Alone:
-        """The model with this delta and no other."""
+    def block(
+        self, block: dict[int, DeltaInput], good: Sequence[int], each: int, progress: Callable[[], None]
+    ) -> tuple[dict[int, _Alone], NDArray[np.int64]]:
+        """What each good delta of a block does by itself, and whose the block's inputs are."""
+        inputs = self._inputs(block, each) if good else None
+        found: dict[int, _Alone] = {}
+        for index in good:
+            vector = block[index].read()
+            assert vector is not None, "a delta that was good is read again"
+            found[index] = self._alone(index, vector, inputs)
+            progress()
+        self.dealt_judged += inputs.bench.judged if inputs else 0
+        return found, inputs.owners if inputs else np.array([], dtype=np.int64)
+
+    def _inputs(self, block: dict[int, DeltaInput], each: int) -> _Inputs | None:
+        dealt = _dealt(block, each, int(self.heldout.windows.lengths.max()))
+        self.model.set_vector(self.head)
+        return None if dealt.windows is None else _Inputs(self.model, dealt.windows, dealt.owners)
+
+    def _alone(self, index: int, vector: Vector, inputs: _Inputs | None) -> _Alone:
         self.model.set_vector(self.head + vector)
         found = _Alone(fall(self.heldout_base, self.heldout.measure()), fall(self.general_base, self.general.measure()))
-        if self.inputs is not None and self.inputs_base is not None:
-            after, base = self.inputs.measure(), self.inputs_base
-            own, rest = np.flatnonzero(self.owners == index), np.flatnonzero(self.owners != index)
-            found.assigned = fall(base.take(own), after.take(own)) if len(own) else None
-            found.others = fall(base.take(rest), after.take(rest)) if len(rest) else None
-            found.inputs = (base.losses - after.losses) / base.tokens
+        if inputs is not None:
+            inputs.measure(index, found)
         return found
 
     def at(self, vector: Vector) -> Measured:
@@ -156,8 +198,7 @@ class _Court:
     @property
     def judged(self) -> int:
         """Tokens whose loss was computed."""
-        benches = [self.heldout, self.general, *([self.inputs] if self.inputs else [])]
-        return sum(bench.judged for bench in benches)
+        return self.heldout.judged + self.general.judged + self.dealt_judged
 
 
 def judge_round(
@@ -170,22 +211,27 @@ def judge_round(
     join: Join | None = None,
     progress: Callable[[int, int], None] = lambda done, of: None,
     genesis: Vector | None = None,
+    seed: bytes = b"",
+    without: Without | None = None,
 ) -> Judgement:
     """Judge a round's deltas against ``head``; leaves the model at ``head``.
 
     ``heldout``: windows of held-out text that the evaluation seed picked; ``general``: the retention text's. ``join``
-    computes the next values from scores; without it the good deltas' mean, weighted by score, is added. ``genesis``:
-    the model before its first round (None: ``head`` is that).
+    computes the next values from scores; without it the good deltas' mean, weighted by score, is added. ``without``
+    computes them without one delta, where there is a quicker way than ``join``. ``genesis``: the model before its first
+    round (None: ``head`` is that). ``seed``: the evaluation's, which picks where deltas are compared.
     """
     settings = settings or JudgeSettings()
     ours = [index for index, delta in enumerate(deltas) if delta.judged]
     steps = 2 + 2 * len(ours)
-    dealt = _dealt(deltas, settings.assigned_windows, int(heldout.lengths.max()))
-    court = _Court(model, head, heldout, general.take(range(min(len(general), settings.general_windows))), dealt)
+    court = _Court(model, head, heldout, general.take(range(min(len(general), settings.general_windows))))
     progress(1, steps)
-    reasons = {index: _form(deltas[index], len(head), settings.max_norm) for index in ours}
-    alone = _each_alone(court, deltas, reasons, lambda done: progress(2 + done, steps))
-    found = {index: _measurements(index, deltas, alone, court.owners) for index in alone}
+    reasons, likest = _read_once(deltas, ours, len(head), settings.max_norm, seed)
+    progresses = count(2)
+    alone, found = _each_alone(
+        court, {index: deltas[index] for index in ours}, reasons, likest, settings.assigned_windows,
+        lambda: progress(next(progresses), steps),
+    )  # fmt: skip
     final = {
         index: _judged(deltas[index], reasons[index], alone.get(index), found.get(index), settings.scoring)
         for index in ours
@@ -193,12 +239,13 @@ def judge_round(
     joiner = join or _mean(head, deltas)
     scores = [final[index].score if index in final else 0 for index in range(len(deltas))]
     after, general_after = _joined(court, joiner, scores)
-    for done, index in enumerate(ours):
+    for place, index in enumerate(ours):
         if final[index].score and sum(score > 0 for score in scores) > 1:
-            marginal = _marginal(court, joiner, scores, index, after, settings.marginal_windows)
+            rest = without(scores, index) if without else joiner([0 if i == index else s for i, s in enumerate(scores)])
+            marginal = _marginal(court, rest, after, settings.marginal_windows)
             whole = replace(found[index], marginal=marginal)
             final[index] = _judged(deltas[index], reasons[index], alone[index], whole, settings.scoring)
-        progress(2 + len(ours) + done, steps)
+        progress(2 + len(ours) + place, steps)
     first = court.heldout_base if genesis is None else court.at(genesis)
     model.set_vector(head)
     progress(steps, steps)
@@ -217,29 +264,51 @@ def judge_round(
 
 
 def _each_alone(
-    court: _Court, deltas: Sequence[DeltaInput], reasons: dict[int, ScoreReason], progress: Callable[[int], None]
-) -> dict[int, _Alone]:
-    """What each delta that has a form does by itself."""
-    found: dict[int, _Alone] = {}
-    for done, (index, reason) in enumerate(reasons.items()):
-        vector = deltas[index].vector
-        if reason is ScoreReason.OK and vector is not None:
-            found[index] = court.alone(index, vector)
-        progress(done)
-    return found
+    court: _Court,
+    ours: dict[int, DeltaInput],
+    reasons: dict[int, ScoreReason],
+    likest: dict[int, Likeness],
+    each: int,
+    progress: Callable[[], None],
+) -> tuple[dict[int, _Alone], dict[int, Measurements]]:
+    """What each of our deltas that has a form does by itself, and what was measured of it so far."""
+    alone: dict[int, _Alone] = {}
+    found: dict[int, Measurements] = {}
+    for block in _blocks(list(ours)):
+        good = [index for index in block if reasons[index] is ScoreReason.OK]
+        seen, owners = court.block({index: ours[index] for index in block}, good, each, progress)
+        alone |= seen
+        found |= {index: _measurements(index, seen, owners, likest[index]) for index in seen}
+    return alone, found
 
 
-def _form(delta: DeltaInput, n: int, max_norm: float) -> ScoreReason:
-    """What is wrong with the delta before anything is loaded."""
-    if delta.reason is not ScoreReason.OK:
-        return delta.reason
-    return form_reason(delta.vector, n, max_norm)
+def _blocks(ours: Sequence[int]) -> list[list[int]]:
+    """What we judge, in order, in blocks of ``BLOCK`` or a little more; in one, where there are less than two such."""
+    blocks = max(1, len(ours) // BLOCK)
+    edges = [len(ours) * number // blocks for number in range(blocks + 1)]
+    return [list(ours[low:high]) for low, high in pairwise(edges)]
 
 
-def _measurements(
-    index: int, deltas: Sequence[DeltaInput], alone: dict[int, _Alone], owners: NDArray[np.int64]
-) -> Measurements:
-    """What was measured of one delta before it is seen beside the others."""
+def _read_once(
+    deltas: Sequence[DeltaInput], ours: Sequence[int], n: int, max_norm: float, seed: bytes
+) -> tuple[dict[int, ScoreReason], dict[int, Likeness]]:
+    """Every delta decoded once: why ours can't be measured (or OK), and what each is most like of those before it."""
+    prints = Prints(n, len(deltas), seed)
+    reasons: dict[int, ScoreReason] = {}
+    for index, delta in enumerate(deltas):
+        try:
+            vector = delta.read()
+            reason = delta.reason if delta.reason is not ScoreReason.OK else form_reason(vector, n, max_norm)
+        except DeltaError:
+            vector, reason = None, ScoreReason.BAD_FORM
+        if vector is not None and vector.shape == (n,) and np.isfinite(vector).all():
+            prints.add(index, delta.committed, vector)
+        reasons[index] = reason
+    return reasons, prints.likest(ours)
+
+
+def _measurements(index: int, alone: dict[int, _Alone], owners: NDArray[np.int64], likest: Likeness) -> Measurements:
+    """What was measured of one delta of a block before it is seen beside the others."""
     own = alone[index]
     honesty = None
     if own.inputs is not None:
@@ -250,7 +319,7 @@ def _measurements(
         ]
         honesty = honesty_of(own.inputs, peers, owners == index)
     forgetting = Estimate(-own.general.mean, own.general.error)
-    return Measurements(own.heldout, None, honesty, forgetting, _likest(index, deltas))
+    return Measurements(own.heldout, None, honesty, forgetting, likest)
 
 
 def _judged(
@@ -287,38 +356,26 @@ def _joined(court: _Court, join: Join, scores: list[int]) -> tuple[Measured, Mea
     return court.heldout.measure(), court.general.measure()
 
 
-def _marginal(court: _Court, join: Join, scores: list[int], index: int, after: Measured, windows: int) -> Estimate:
-    """How much further the loss falls with this delta than with all others alone."""
-    court.model.set_vector(join([0 if place == index else score for place, score in enumerate(scores)]))
+def _marginal(court: _Court, rest: Vector, after: Measured, windows: int) -> Estimate:
+    """How much further the loss falls with a delta than with all the ``rest`` alone."""
+    court.model.set_vector(rest)
     rows = np.arange(min(windows, len(court.heldout.windows)))
     return fall(court.heldout.measure(rows), after.take(rows))
 
 
-def _likest(index: int, deltas: Sequence[DeltaInput]) -> Likeness:
-    """The likeness to that earlier commitment which it is most like."""
-    own = deltas[index]
-    assert own.vector is not None, "only deltas that were decoded are compared"
-    found = [
-        likeness(own.vector, other.vector)
-        for other in deltas
-        if other.vector is not None and other.committed < own.committed and other.vector.shape == own.vector.shape
-    ]
-    return max(found, key=lambda like: (like.cosine, like.overlap), default=Likeness(0.0, 0.0))
-
-
 @dataclass(frozen=True)
 class _Dealt:
-    """All deltas' assigned windows as one set, and whose each is (the delta's place)."""
+    """A block's assigned windows as one set, and whose each is (the delta's place)."""
 
     windows: Windows | None
     owners: NDArray[np.int64]
 
 
-def _dealt(deltas: Sequence[DeltaInput], each: int, length: int) -> _Dealt:
+def _dealt(block: dict[int, DeltaInput], each: int, length: int) -> _Dealt:
     """The first ``each`` windows assigned to every delta, cut to ``length`` tokens."""
     rows: list[list[int]] = []
     owners: list[int] = []
-    for index, delta in enumerate(deltas):
+    for index, delta in block.items():
         if delta.assigned is None:
             continue
         for tokens, size in list(zip(delta.assigned.tokens, delta.assigned.lengths, strict=True))[:each]:
@@ -334,8 +391,9 @@ def _mean(head: Vector, deltas: Sequence[DeltaInput]) -> Join:
         total = sum(scores)
         update = np.zeros_like(head)
         for score, delta in zip(scores, deltas, strict=True):
-            if score and delta.vector is not None:
-                update += np.float32(score / total) * delta.vector
+            vector = delta.read() if score else None
+            if vector is not None:
+                update += np.float32(score / total) * vector
         return head + update
 
     return join

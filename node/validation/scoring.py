@@ -91,7 +91,7 @@ def likeness(vector: NDArray[np.float32], earlier: NDArray[np.float32], part: in
     """Overlap of the largest 1/``part`` of both vectors' places, and the cosine between them."""
     norm = float(np.linalg.norm(vector)) * float(np.linalg.norm(earlier))
     cosine = float(np.dot(vector, earlier)) / norm if norm > 0 else 0.0
-    return Likeness(_overlap(top_places(vector, part), top_places(earlier, part)), cosine)
+    return Likeness(overlap(top_places(vector, part), top_places(earlier, part)), cosine)
 
 
 def top_places(vector: NDArray[np.float32], part: int = 64) -> NDArray[np.int64]:
@@ -104,7 +104,8 @@ def top_places(vector: NDArray[np.float32], part: int = 64) -> NDArray[np.int64]
     return places[np.argpartition(sizes, len(places) - count)[-count:]]
 
 
-def _overlap(first: NDArray[np.int64], second: NDArray[np.int64]) -> float:
+def overlap(first: NDArray[np.int64], second: NDArray[np.int64]) -> float:
+    """The part of the smaller of two sets of places that the other one has too."""
     smaller = min(len(first), len(second))
     return len(np.intersect1d(first, second, assume_unique=True)) / smaller if smaller else 0.0
 
