@@ -174,7 +174,7 @@ def group_of(name: str) -> str:
 
 
 def members(net: Devnet) -> Iterator[tuple[str, psutil.Process]]:
-    """Every process of the network with its group. A helper belongs to the process that started it, not to the nursery."""
+    """Every process of the network with its group; a helper belongs to what started it, not to the nursery."""
     named = {record.pid: record.name for record in read_records(net.run.path) if record.process() is not None}
     seen: set[int] = set()
     for pid, name in sorted(named.items(), key=lambda item: item[1] == NURSERY):
