@@ -23,9 +23,10 @@ from client.codes import EXPONENT_MIN, WEIGHT_ONE, Codes, Float32
 from client.errors import DeltaError
 from client.recipe import Outer
 
-SEGMENT = 1 << 20
+SEGMENT = 1 << 18
+_BLOCK = 1 << 16
 _UNIT = np.float32(2.0 ** (EXPONENT_MIN - 16))
-_TINY = np.float32(2.0**-64)
+_TINY = np.uint32((127 - 64) << 23)  # the bits of 2**-64
 
 
 def norm_of(codes: Codes) -> int:
@@ -55,6 +56,11 @@ def sum_segment(codes: Iterable[Codes], weights: Sequence[int], low: int, high: 
     for code, weight in zip(codes, weights, strict=True):
         if weight:
             code.add_to(total, low, weight)
+    return as_update(total)
+
+
+def as_update(total: NDArray[np.int64]) -> Float32:
+    """Sums in units of ``2**-46`` as float32: one rounding."""
     return total.astype(np.float32) * _UNIT
 
 
@@ -75,35 +81,59 @@ def outer_step(
 ) -> tuple[Float32, Float32]:
     """One Nesterov step on the aggregated delta; returns new (weights, momentum), in float32."""
     new_theta, new_momentum = theta.copy(), momentum.copy()
-    _step_in_place(new_theta, new_momentum, update, Outer(lr_q16, momentum_q16))
+    step = OuterStep(Outer(lr_q16, momentum_q16))
+    for low in range(0, len(theta), SEGMENT):
+        step.apply(new_theta[low : low + SEGMENT], new_momentum[low : low + SEGMENT], update[low : low + SEGMENT])
     return new_theta, new_momentum
 
 
 def apply_round(
-    theta: Float32, momentum: Float32, codes: Iterable[Codes], weights: Sequence[int], outer: Outer, segment: int
+    theta: Float32, momentum: Float32, codes: Sequence[Codes], weights: Sequence[int], outer: Outer
 ) -> None:
-    """Sum and step, one segment after the other, in place. ``codes`` is iterated once per segment."""
-    for low in range(0, len(theta), segment):
-        high = min(low + segment, len(theta))
-        update = sum_segment(codes, weights, low, high)
-        for start in range(low, high, SEGMENT):
-            end = min(start + SEGMENT, high)
-            _step_in_place(theta[start:end], momentum[start:end], update[start - low : end - low], outer)
+    """Sum and step, one segment after the other, in place: nothing as long as the model is needed."""
+    step = OuterStep(outer)
+    for low in range(0, len(theta), SEGMENT):
+        high = min(low + SEGMENT, len(theta))
+        step.apply(theta[low:high], momentum[low:high], sum_segment(codes, weights, low, high))
 
 
-def _step_in_place(theta: Float32, momentum: Float32, update: Float32, outer: Outer) -> None:
-    rate = np.float32(outer.lr_q16) / np.float32(65536)
-    decay = np.float32(outer.momentum_q16) / np.float32(65536)
-    np.multiply(momentum, decay, out=momentum)
-    np.add(momentum, update, out=momentum)
-    _flush(momentum)
-    step = np.multiply(momentum, decay)
-    np.add(step, update, out=step)
-    _flush(step)
-    np.multiply(step, rate, out=step)
-    np.add(theta, step, out=theta)
-    _flush(theta)
+def apply_sum(theta: Float32, momentum: Float32, total: NDArray[np.int64], outer: Outer) -> None:
+    """The step where the sum of all deltas, in units of ``2**-46``, was taken before. In place."""
+    step = OuterStep(outer)
+    for low in range(0, len(theta), SEGMENT):
+        part = slice(low, min(low + SEGMENT, len(theta)))
+        step.apply(theta[part], momentum[part], as_update(total[part]))
 
 
-def _flush(values: Float32) -> None:
-    values[np.abs(values) < _TINY] = 0
+class OuterStep:
+    """The Nesterov step on a piece of the vectors, in place, in blocks that stay in a processor core's own cache."""
+
+    def __init__(self, outer: Outer) -> None:
+        self._rate = np.float32(outer.lr_q16) / np.float32(65536)
+        self._decay = np.float32(outer.momentum_q16) / np.float32(65536)
+        self._step = np.empty(_BLOCK, dtype=np.float32)
+        self._bits = np.empty(_BLOCK, dtype=np.uint32)
+
+    def apply(self, theta: Float32, momentum: Float32, update: Float32) -> None:
+        """Pieces of one length; ``theta`` and ``momentum`` are written to."""
+        for low in range(0, len(theta), _BLOCK):
+            part = slice(low, min(low + _BLOCK, len(theta)))
+            self._block(theta[part], momentum[part], update[part])
+
+    def _block(self, theta: Float32, momentum: Float32, update: Float32) -> None:
+        step = self._step[: len(theta)]
+        np.multiply(momentum, self._decay, out=momentum)
+        np.add(momentum, update, out=momentum)
+        self._flush(momentum)
+        np.multiply(momentum, self._decay, out=step)
+        np.add(step, update, out=step)
+        self._flush(step)
+        np.multiply(step, self._rate, out=step)
+        np.add(theta, step, out=theta)
+        self._flush(theta)
+
+    def _flush(self, values: Float32) -> None:
+        """Magnitudes below ``2**-64`` become +0. By whole numbers: a masked assignment takes twenty times as long."""
+        bits, magnitudes = values.view(np.uint32), self._bits[: len(values)]
+        np.bitwise_and(bits, np.uint32(0x7FFFFFFF), out=magnitudes)
+        np.multiply(bits, magnitudes >= _TINY, out=bits)

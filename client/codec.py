@@ -2,39 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
-from client.codes import EXPONENT_MAX, EXPONENT_MIN, MAX_VALUES, Codes, Float32
+from client.codes import EXPONENT_MAX, EXPONENT_MIN, MAX_VALUES, Codes, DenseCodes, Float32, Shape, Span, SparseCodes
 from client.errors import DeltaError
-from client.payload import (
-    CODEC_NUMBERS,
-    HEADER,
-    HIGH,
-    LOW,
-    MAGIC,
-    VERSION,
-    ZERO_LEVEL,
-    Shape,
-    decode_codes,
-    max_payload_bytes,
-    sparse_codes,
-    starts_of,
-)
+from client.payload import CODEC_NUMBERS, HEADER, MAGIC, VERSION, decode_codes, max_payload_bytes
 from client.recipe import MAX_CHUNK
+from client.topk import fit_levels, largest
 
-__all__ = ["Codes", "decode_codes", "encode", "max_payload_bytes"]
+__all__ = ["Codes", "Encoder", "decode_codes", "encode", "max_payload_bytes"]
 
-_RATIO_EDGES = np.array([10, 13, 19])  # in eighths: 5, 6, 8 or 12 quarters, whichever is nearest
 _INFINITY_BITS = 0x7F800000
-_ROWS = 256
+_BLOCK = 1 << 16  # values looked at together: with their bits and keys they stay in a processor core's own cache
+_BATCH = 32  # blocks whose levels are fitted together
 _ZSTD_LEVEL = 3
-
-UInt32 = NDArray[np.uint32]
 
 
 def encode(vector: Float32, codec: str, k: int, chunk: int, residual: Float32 | None = None) -> tuple[bytes, Float32]:
@@ -42,154 +27,159 @@ def encode(vector: Float32, codec: str, k: int, chunk: int, residual: Float32 | 
 
     The caller's next residual is ``vector + residual - decoded``. ``DeltaError`` for NaN, infinity or a wrong shape.
     """
-    shape = _checked_shape(vector, codec, k, chunk, residual)
-    if codec == "topk2":
-        codes, body = _encode_topk2(vector, residual, shape)
-    else:
-        codes, body = _encode_dense(vector, residual, shape, np.int8 if codec == "int8" else np.int16)
-    frame = zstandard.ZstdCompressor(level=_ZSTD_LEVEL, write_content_size=True, threads=0).compress(body)
-    header = HEADER.pack(MAGIC, VERSION, CODEC_NUMBERS[codec], chunk, shape.k, shape.n, len(body))
-    return header + frame, codes.to_float32()
+    encoder = Encoder(len(vector), codec, k, chunk)
+    encoder.add(vector, residual)
+    payload, codes = encoder.finish()
+    return payload, codes.to_float32()
 
 
-def _checked_shape(vector: Float32, codec: str, k: int, chunk: int, residual: Float32 | None) -> Shape:
-    if codec not in CODEC_NUMBERS:
-        raise DeltaError(f"unknown codec {codec!r}; known are {', '.join(CODEC_NUMBERS)}")
-    if not 1 <= chunk <= MAX_CHUNK or not 1 <= k <= chunk:
-        raise DeltaError(f"chunk {chunk} and k {k} must satisfy 1 <= k <= chunk <= {MAX_CHUNK}")
-    for name, array in (("delta", vector), ("residual", residual)):
-        if array is not None and (array.dtype != np.float32 or array.ndim != 1 or len(array) != len(vector)):
-            raise DeltaError(
-                f"the {name} must be a flat float32 vector of the delta's length, not {array.dtype}{list(array.shape)}"
-            )
-    if not 1 <= len(vector) <= MAX_VALUES:
-        raise DeltaError(f"a delta of {len(vector)} values; 1 to {MAX_VALUES} are possible")
-    return Shape(len(vector), chunk, k if codec == "topk2" else chunk)
+class Encoder:
+    """Compresses a vector that comes in pieces, one tensor after the other, say.
 
-
-def _blocks(vector: Float32, residual: Float32 | None, shape: Shape) -> Iterator[tuple[int, Float32, UInt32]]:
-    """Blocks of whole chunks: first chunk, values and the bits of their magnitudes, one chunk a row.
-
-    The short last chunk comes by itself. Temporary memory is a few megabytes, whatever the vector's length.
+    Memory beside the pieces is what is kept of them (at most 1/40 of float32 at 64 of 4096) and a few megabytes.
+    To have the next residual without another vector: add the last residual to the delta in place, encode that, and
+    let the codes be taken from it (``Codes.take_from``).
     """
-    full = shape.n // shape.chunk
-    spans = [(low, min(low + _ROWS, full)) for low in range(0, full, _ROWS)]
-    if full < shape.chunks:
-        spans.append((full, shape.chunks))
-    for low, high in spans:
-        part = slice(low * shape.chunk, min(high * shape.chunk, shape.n))
-        block = np.ascontiguousarray(vector[part])
-        if residual is not None:
-            block = block + residual[part]
-        bits = block.view(np.uint32) & np.uint32(0x7FFFFFFF)
-        if bits.max() >= _INFINITY_BITS:
-            raise DeltaError(f"the delta has NaN or infinity between places {part.start} and {part.stop - 1}")
-        yield low, block.reshape(high - low, -1), bits.reshape(high - low, -1)
+
+    def __init__(self, n: int, codec: str, k: int, chunk: int) -> None:
+        if codec not in CODEC_NUMBERS:
+            raise DeltaError(f"unknown codec {codec!r}; known are {', '.join(CODEC_NUMBERS)}")
+        if not 1 <= chunk <= MAX_CHUNK or not 1 <= k <= chunk:
+            raise DeltaError(f"chunk {chunk} and k {k} must satisfy 1 <= k <= chunk <= {MAX_CHUNK}")
+        if not 1 <= n <= MAX_VALUES:
+            raise DeltaError(f"a delta of {n} values; 1 to {MAX_VALUES} are possible")
+        self._shape = Shape(n, chunk, k if codec == "topk2" else chunk)
+        self._codec = codec
+        self._planes: _Planes = _Sparse(self._shape) if codec == "topk2" else _Dense(self._shape, codec)
+        self._spans = self._shape.spans(values=_BLOCK)
+        self._span: Span | None = next(self._spans)
+        self._buffer = np.empty(max(_BLOCK, chunk), dtype=np.float32)
+        self._filled = 0
+
+    def add(self, piece: Float32, residual: Float32 | None = None) -> None:
+        """The vector's next values (plus ``residual``, of the same length)."""
+        for name, array in (("delta", piece), ("residual", residual)):
+            if array is not None and (array.dtype != np.float32 or array.shape != (len(piece),)):
+                raise DeltaError(
+                    f"the {name} must be a flat float32 vector of the delta's length,"
+                    f" not {array.dtype}{list(array.shape)}"
+                )
+        low = 0
+        while low < len(piece):
+            if self._span is None:
+                raise DeltaError(f"more than the {self._shape.n} values that the delta was to have")
+            room = self._span.high - self._span.low - self._filled
+            high = min(low + room, len(piece))
+            out = self._buffer[self._filled : self._filled + high - low]
+            if residual is None:
+                out[:] = piece[low:high]
+            else:
+                np.add(piece[low:high], residual[low:high], out=out)
+            self._filled += high - low
+            low = high
+            if room == len(out):
+                self._take(self._span)
+
+    def _take(self, span: Span) -> None:
+        block = self._buffer[: self._filled].reshape(span.chunks, span.width)
+        magnitudes = block.view(np.uint32) & np.uint32(0x7FFFFFFF)
+        if magnitudes.max() >= _INFINITY_BITS:
+            raise DeltaError(f"the delta has NaN or infinity between places {span.low} and {span.high - 1}")
+        self._planes.add(span, block, magnitudes)
+        self._filled, self._span = 0, next(self._spans, None)
+
+    def finish(self) -> tuple[bytes, Codes]:
+        """The payload, and what a reader decodes from it."""
+        if self._span is not None:
+            have = self._span.low + self._filled
+            raise DeltaError(f"{have} of the {self._shape.n} values that the delta was to have")
+        codes, body = self._planes.finish()
+        frame = zstandard.ZstdCompressor(level=_ZSTD_LEVEL, write_content_size=True, threads=0).compress(body)
+        shape = self._shape
+        number = CODEC_NUMBERS[self._codec]
+        return HEADER.pack(MAGIC, VERSION, number, shape.chunk, shape.k, shape.n, len(body)) + frame, codes
 
 
-def _encode_topk2(vector: Float32, residual: Float32 | None, shape: Shape) -> tuple[Codes, bytes]:
-    places = np.empty(shape.kept, dtype=np.uint16)
-    negative = np.empty(shape.kept, dtype=np.bool_)
-    higher = np.empty(shape.kept, dtype=np.bool_)
-    levels = np.empty(shape.chunks, dtype=np.uint8)
-    exponents = np.empty(shape.chunks, dtype=np.int8)
-    for first, block, bits in _blocks(vector, residual, shape):
-        rows, width = block.shape
-        k = shape.k if width == shape.chunk else shape.last_k
-        chosen = _largest(bits, k)
-        kept = slice(first * shape.k, first * shape.k + rows * k)
-        values = np.take_along_axis(block, chosen.astype(np.int64), axis=1)
-        level, exponent, high = _fit_levels(np.abs(values))
-        places[kept] = chosen.ravel()
-        negative[kept] = np.signbit(values).ravel()
-        higher[kept] = high.ravel()
-        levels[first : first + rows], exponents[first : first + rows] = level, exponent
-    body = b"".join((levels.tobytes(), exponents.tobytes(), _pack(negative), _pack(higher), _gap_bytes(places, shape)))
-    return sparse_codes(shape, levels, exponents, negative, higher, places), body
+class _Planes(Protocol):
+    """What one codec makes of blocks of whole chunks."""
+
+    def add(self, span: Span, block: Float32, magnitudes: NDArray[np.uint32]) -> None: ...
+
+    def finish(self) -> tuple[Codes, bytes]: ...
 
 
-def _largest(bits: UInt32, k: int) -> NDArray[np.uint16]:
-    """The places of the ``k`` largest magnitudes of each row, rising.
+class _Sparse:
+    """Codec *topk2*."""
 
-    The low 12 bits of a magnitude make room for its place, so the keys differ and a plain partition of 32-bit
-    integers, which numpy does fast and alike on every machine, finds places and magnitudes at once.
-    """
-    width = bits.shape[1]
-    keys = (bits & np.uint32(0xFFFFF000)) | np.arange(width, dtype=np.uint32)
-    if k < width:
-        keys.partition(width - k, axis=1)
-    places = (keys[:, width - k :] & np.uint32(0xFFF)).astype(np.uint16)
-    places.sort(axis=1)
-    return places
+    def __init__(self, shape: Shape) -> None:
+        self._shape = shape
+        self._places = np.empty(shape.kept, dtype=np.uint16)
+        self._negative = np.empty(shape.kept, dtype=np.bool_)
+        self._higher = np.empty(shape.kept, dtype=np.bool_)
+        self._levels = np.empty(shape.chunks, dtype=np.uint8)
+        self._exponents = np.empty(shape.chunks, dtype=np.int8)
+        self._waiting: list[tuple[Span, Float32]] = []
 
+    def add(self, span: Span, block: Float32, magnitudes: NDArray[np.uint32]) -> None:
+        if self._waiting and (self._waiting[0][0].k != span.k or len(self._waiting) == _BATCH):
+            self._fit()
+        chosen = largest(magnitudes, span.k)
+        self._places[span.kept] = chosen.reshape(-1)
+        starts = np.arange(span.chunks, dtype=np.int64) * span.width
+        self._waiting.append((span, block.reshape(-1)[chosen + starts[:, None]]))
 
-def _fit_levels(magnitudes: Float32) -> tuple[NDArray[np.uint8], NDArray[np.int8], NDArray[np.bool_]]:
-    """Per row: the level pair, its exponent, and which values take the higher level. Integers throughout."""
-    top = (magnitudes.max(axis=1).view(np.uint32) >> np.uint32(23)).astype(np.int32) - 127
-    scaled = np.ldexp(magnitudes, (15 - np.clip(top, -60, 60))[:, None])
-    whole = np.minimum(scaled, np.float32(65535)).astype(np.int64)
-    low, high = _two_means(whole)
-    low = np.maximum(np.maximum(low, high // 3), 1)
-    power = np.frexp(low.astype(np.float64))[1] - 1
-    step = np.left_shift(np.int64(1), np.maximum(power - 2, 0))
-    mantissa = np.clip((2 * low + step) // (2 * step), 4, 8)
-    power = np.where(mantissa == 8, power + 1, power)
-    mantissa = np.where(mantissa == 8, 4, mantissa)
-    ratio = np.searchsorted(_RATIO_EDGES, 8 * high // low)
-    exponent = power - 2 - 15 + top
-    level = np.where(exponent < EXPONENT_MIN, ZERO_LEVEL, 4 * (mantissa - 4) + ratio)
-    level = np.where(exponent > EXPONENT_MAX, ZERO_LEVEL - 1, level)
-    exponent = np.clip(exponent, EXPONENT_MIN, EXPONENT_MAX)
-    exponent = np.where(level == ZERO_LEVEL, EXPONENT_MIN, exponent)
-    middle = LOW[level].astype(np.float32) + HIGH[level].astype(np.float32)
-    middle = np.ldexp(middle, exponent - 1).astype(np.float32)
-    higher = (magnitudes > middle[:, None]) & (level != ZERO_LEVEL)[:, None]
-    return level.astype(np.uint8), exponent.astype(np.int8), higher
+    def _fit(self) -> None:
+        first, last = self._waiting[0][0], self._waiting[-1][0]
+        chunks, kept = slice(first.first, last.end), slice(first.kept.start, last.kept.stop)
+        values = np.concatenate([values for _, values in self._waiting])
+        self._levels[chunks], self._exponents[chunks], higher = fit_levels(np.abs(values))
+        self._negative[kept] = np.signbit(values).reshape(-1)
+        self._higher[kept] = higher.reshape(-1)
+        self._waiting.clear()
 
-
-def _two_means(whole: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """A lower and a higher level for each row: split at the mean, then once more midway between the two means."""
-    count, total = whole.shape[1], whole.sum(axis=1)
-    edge = total // count
-    low = high = edge
-    for _ in range(2):
-        above = whole > edge[:, None]
-        number = above.sum(axis=1)
-        upper = np.where(above, whole, 0).sum(axis=1)
-        low = (total - upper) // np.maximum(count - number, 1)
-        high = np.where(number > 0, upper // np.maximum(number, 1), low)
-        edge = (low + high) // 2
-    return low, high
+    def finish(self) -> tuple[Codes, bytes]:
+        self._fit()
+        negative, higher = np.packbits(self._negative), np.packbits(self._higher)
+        codes = SparseCodes(self._shape, self._levels, self._exponents, negative, higher, self._places)
+        gaps = [_gap_bytes(self._places[span.kept].reshape(span.chunks, span.k)) for span in self._shape.spans()]
+        planes = (self._levels, self._exponents, negative, higher)
+        return codes, b"".join((*(plane.tobytes() for plane in planes), *gaps))
 
 
-def _encode_dense(vector: Float32, residual: Float32 | None, shape: Shape, kind: type[Any]) -> tuple[Codes, bytes]:
-    values = np.empty(shape.n, dtype=kind)
-    exponents = np.empty(shape.chunks, dtype=np.int8)
-    limit = np.iinfo(kind).max
-    width_bits = 7 if kind is np.int8 else 15
-    for first, block, bits in _blocks(vector, residual, shape):
-        rows, width = block.shape
-        top = (bits.max(axis=1) >> np.uint32(23)).astype(np.int32) - 127
-        exponent = np.clip(top + 1 - width_bits, EXPONENT_MIN, EXPONENT_MAX)
-        whole = np.clip(np.rint(np.ldexp(block, -exponent[:, None])), -limit, limit)
-        start = first * shape.chunk
-        values[start : start + rows * width] = whole.astype(kind).ravel()
-        exponents[first : first + rows] = exponent
-    body = exponents.tobytes() + values.astype(values.dtype.newbyteorder("<")).tobytes()
-    return Codes(shape.n, shape.chunk, exponents, values, None), body
+class _Dense:
+    """Codecs *int8* and *none*."""
+
+    def __init__(self, shape: Shape, codec: str) -> None:
+        kind: Any = np.dtype(np.int8 if codec == "int8" else np.int16)
+        self._shape = shape
+        self._limit, self._bits = np.iinfo(kind).max, 8 * kind.itemsize - 1
+        self._values = np.empty(shape.n, dtype=kind)
+        self._exponents = np.empty(shape.chunks, dtype=np.int8)
+
+    def add(self, span: Span, block: Float32, magnitudes: NDArray[np.uint32]) -> None:
+        top = (magnitudes.max(axis=1) >> np.uint32(23)).astype(np.int32) - 127
+        exponent = np.clip(top + 1 - self._bits, EXPONENT_MIN, EXPONENT_MAX)
+        scale = ((127 - exponent) << 23).view(np.float32)[:, None]
+        with np.errstate(over="ignore", under="ignore"):
+            whole = np.clip(np.rint(block * scale), -self._limit, self._limit)
+        self._values[span.low : span.high] = whole.reshape(-1)
+        self._exponents[span.first : span.end] = exponent
+
+    def finish(self) -> tuple[Codes, bytes]:
+        little = self._values.astype(self._values.dtype.newbyteorder("<"), copy=False)
+        body = b"".join((self._exponents.tobytes(), little.data))
+        return DenseCodes(self._shape.n, self._shape.chunk, self._exponents, self._values), body
 
 
-def _pack(flags: NDArray[np.bool_]) -> bytes:
-    return np.packbits(flags).tobytes()
-
-
-def _gap_bytes(places: NDArray[np.uint16], shape: Shape) -> bytes:
-    gaps = np.empty(shape.kept, dtype=np.int32)
-    gaps[1:] = places[1:].astype(np.int32) - places[:-1] - 1
-    starts = starts_of(shape)
-    gaps[starts] = places[starts]
-    full, rest = np.divmod(gaps, 255)
-    ends = np.cumsum(full + 1, dtype=np.int64)
-    out = np.full(int(ends[-1]), 255, dtype=np.uint8)
-    out[ends - 1] = rest
+def _gap_bytes(places: NDArray[np.uint16]) -> bytes:
+    """A run of chunks' places as gaps: bytes 255 for each full 255, then the rest."""
+    gaps = np.empty(places.shape, dtype=np.uint16)
+    gaps[:, 0] = places[:, 0]
+    np.subtract(places[:, 1:], places[:, :-1], out=gaps[:, 1:])
+    gaps[:, 1:] -= 1
+    flat = gaps.reshape(-1)
+    full = flat // np.uint16(255)
+    ends = np.cumsum(full, dtype=np.int64) + np.arange(len(flat))
+    out = np.full(int(ends[-1]) + 1, 255, dtype=np.uint8)
+    out[ends] = flat - full * np.uint16(255)
     return out.tobytes()

@@ -32,14 +32,23 @@ What is stored is integers and powers of two, so no NaN or infinity can be writt
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
-from client.codes import EXPONENT_MAX, EXPONENT_MIN, MAX_VALUES, Codes
+from client.codes import (
+    EXPONENT_MAX,
+    EXPONENT_MIN,
+    MAX_VALUES,
+    ZERO_LEVEL,
+    Codes,
+    DenseCodes,
+    Shape,
+    Span,
+    SparseCodes,
+)
 from client.errors import DeltaError, ManifestError
 from client.recipe import Compression
 from client.schema import refuse_pickle
@@ -48,71 +57,21 @@ HEADER = struct.Struct("<4sBBHH6xQQ")
 MAGIC = b"STDL"
 VERSION = 1
 CODEC_NUMBERS = {"topk2": 1, "int8": 2, "none": 3}
-ZERO_LEVEL = 16
-RATIOS = (5, 6, 8, 12)
-LOW = np.array([low for low in (4, 5, 6, 7) for _ in RATIOS] + [0], dtype=np.int8)
-HIGH = np.array([low * ratio // 4 for low in (4, 5, 6, 7) for ratio in RATIOS] + [0], dtype=np.int8)
 
 
-@dataclass(frozen=True)
-class Shape:
-    """How a vector of ``n`` values falls into chunks."""
-
-    n: int
-    chunk: int
-    k: int
-
-    @property
-    def chunks(self) -> int:
-        return -(-self.n // self.chunk)
-
-    @property
-    def last(self) -> int:
-        """Values in the last chunk."""
-        return self.n - (self.chunks - 1) * self.chunk
-
-    @property
-    def last_k(self) -> int:
-        return -(-self.last * self.k // self.chunk)
-
-    @property
-    def kept(self) -> int:
-        return (self.chunks - 1) * self.k + self.last_k
-
-    def body_bounds(self, codec: str) -> tuple[int, int]:
-        """The least and greatest size of a body, in bytes."""
-        if codec != "topk2":
-            size = self.chunks + self.n * (1 if codec == "int8" else 2)
-            return size, size
-        least = 2 * self.chunks + 2 * (-(-self.kept // 8)) + self.kept
-        return least, least + self.chunks * (self.chunk // 255)
+def body_bounds(shape: Shape, codec: str) -> tuple[int, int]:
+    """The least and greatest size of a body, in bytes."""
+    if codec != "topk2":
+        size = shape.chunks + shape.n * (1 if codec == "int8" else 2)
+        return size, size
+    least = 2 * shape.chunks + 2 * (-(-shape.kept // 8)) + shape.kept
+    return least, least + shape.chunks * (shape.chunk // 255)
 
 
 def max_payload_bytes(n: int, compression: Compression) -> int:
     """The most bytes that an honest payload for ``n`` values can have; the cap for fetching one."""
-    body = Shape(n, compression.chunk, compression.k).body_bounds(compression.codec)[1]
+    body = body_bounds(Shape(n, compression.chunk, compression.k), compression.codec)[1]
     return HEADER.size + body + (body >> 8) + 1024
-
-
-def starts_of(shape: Shape) -> NDArray[np.int64]:
-    """Where each chunk's kept values begin."""
-    return np.arange(shape.chunks, dtype=np.int64) * shape.k
-
-
-def sparse_codes(
-    shape: Shape,
-    levels: NDArray[np.uint8],
-    exponents: NDArray[np.int8],
-    negative: NDArray[np.bool_],
-    higher: NDArray[np.bool_],
-    places: NDArray[Any],
-) -> Codes:
-    chunk_of = np.minimum(np.arange(shape.kept, dtype=np.int64) // shape.k, shape.chunks - 1)
-    level = levels[chunk_of]
-    values = np.where(higher, HIGH[level], LOW[level])
-    values = np.where(negative, -values, values)
-    positions = (chunk_of * shape.chunk + places).astype(np.uint32)
-    return Codes(shape.n, shape.chunk, exponents, values, positions)
 
 
 def decode_codes(payload: bytes, n: int, compression: Compression) -> Codes:
@@ -156,7 +115,7 @@ def _check_header(payload: bytes, shape: Shape, codec: str) -> int:
         raise DeltaError(f"the payload is for {n} values; this model has {shape.n}")
     if payload[10:16] != bytes(6):
         raise DeltaError("the payload's reserved bytes are not zero")
-    least, most = shape.body_bounds(codec)
+    least, most = body_bounds(shape, codec)
     if not least <= size <= most:
         raise DeltaError(f"the payload declares a body of {size} bytes, outside {least}..{most}")
     return int(size)
@@ -190,7 +149,7 @@ def _decode_dense(body: bytes, shape: Shape, kind: type[Any]) -> Codes:
     values = np.frombuffer(body, dtype=np.dtype(kind).newbyteorder("<"), offset=shape.chunks).astype(kind, copy=False)
     if values.min() == np.iinfo(kind).min:
         raise DeltaError(f"a value of {np.iinfo(kind).min}, which has no opposite")
-    return Codes(shape.n, shape.chunk, exponents, values, None)
+    return DenseCodes(shape.n, shape.chunk, exponents, values)
 
 
 def _decode_topk2(body: bytes, shape: Shape) -> Codes:
@@ -199,32 +158,43 @@ def _decode_topk2(body: bytes, shape: Shape) -> Codes:
     if int(levels.max()) > ZERO_LEVEL:
         raise DeltaError(f"level pair {int(levels.max())}, outside 0..{ZERO_LEVEL}")
     exponents = _checked_exponents(np.frombuffer(body, dtype=np.int8, count=shape.chunks, offset=shape.chunks))
-    negative = _unpack(body, 2 * shape.chunks, packed, shape.kept)
-    higher = _unpack(body, 2 * shape.chunks + packed, packed, shape.kept)
+    negative = _plane(body, 2 * shape.chunks, packed, shape.kept)
+    higher = _plane(body, 2 * shape.chunks + packed, packed, shape.kept)
     places = _places(np.frombuffer(body, dtype=np.uint8, offset=2 * (shape.chunks + packed)), shape)
-    return sparse_codes(shape, levels, exponents, negative, higher, places)
+    return SparseCodes(shape, levels.copy(), exponents.copy(), negative.copy(), higher.copy(), places)
 
 
-def _unpack(body: bytes, offset: int, size: int, count: int) -> NDArray[np.bool_]:
+def _plane(body: bytes, offset: int, size: int, count: int) -> NDArray[np.uint8]:
+    """A plane of bits, still packed."""
     plane = np.frombuffer(body, dtype=np.uint8, count=size, offset=offset)
     if count % 8 and int(plane[-1]) & (0xFF >> (count % 8)):
         raise DeltaError("the padding of a bit plane is not zero")
-    return np.unpackbits(plane, count=count).view(np.bool_)
+    return plane
 
 
-def _places(coded: NDArray[np.uint8], shape: Shape) -> NDArray[np.int64]:
+def _places(coded: NDArray[np.uint8], shape: Shape) -> NDArray[np.uint16]:
     """Places within their chunks, from gaps; they rise by construction and are checked to end inside the chunk."""
-    ends = np.flatnonzero(coded != 255)
-    if len(ends) != shape.kept or (len(coded) and ends[-1] != len(coded) - 1):
-        raise DeltaError(f"the places name {len(ends)} values; {shape.kept} must be kept")
-    steps = (np.diff(ends, prepend=-1) - 1) * 255 + coded[ends].astype(np.int64) + 1
-    running = np.cumsum(steps)
-    starts = starts_of(shape)
-    before = running[starts] - steps[starts]
-    counts = np.full(shape.chunks, shape.k, dtype=np.int64)
-    counts[-1] = shape.last_k
-    places: NDArray[np.int64] = running - np.repeat(before, counts) - 1
-    lasts = places[starts + counts - 1]
-    if int(lasts[-1]) >= shape.last or (len(lasts) > 1 and int(lasts[:-1].max()) >= shape.chunk):
-        raise DeltaError("a place lies outside its chunk")
+    places = np.empty(shape.kept, dtype=np.uint16)
+    offset = 0
+    for span in shape.spans():
+        longest = span.chunks * (span.k + shape.chunk // 255)
+        offset += _span_places(coded[offset : offset + longest], span, places[span.kept])
+    if offset != len(coded):
+        raise DeltaError(f"the places name more than the {shape.kept} values that must be kept")
     return places
+
+
+def _span_places(coded: NDArray[np.uint8], span: Span, out: NDArray[np.uint16]) -> int:
+    """The places of a span's kept values; returns how many bytes they take."""
+    ends = coded != 255
+    running = np.cumsum(coded + ends.astype(np.int32), dtype=np.int32)
+    rising = running[ends]
+    if len(rising) < len(out):
+        raise DeltaError(f"the places name {len(rising)} values where {len(out)} must be kept")
+    rising = rising[: len(out)]
+    rows = rising.reshape(span.chunks, span.k)
+    before = np.concatenate((np.zeros(1, np.int32), rows[:-1, -1]))
+    if int((rows[:, -1] - before).max()) > span.width:
+        raise DeltaError("a place lies outside its chunk")
+    np.subtract(rows, before[:, None] + 1, out=out.reshape(rows.shape), casting="unsafe")
+    return int(np.searchsorted(running, rising[-1], side="right"))

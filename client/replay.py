@@ -4,8 +4,9 @@
 what a round's accepted deltas make of it; validators attest to the digest that comes out, and an audit computes the
 same again. The arithmetic is in :mod:`client.aggregate`.
 
-Memory: weights and momentum (8 bytes a parameter), plus decoded deltas up to ``HOLD_BYTES``. Where a round's deltas
-take more than that, they are decoded one at a time, twice, into an int64 sum (another 8 bytes a parameter).
+Memory: decoded deltas (1/112 of float32 each at 64 of 4096) up to ``HOLD_BYTES`` or half the model's size, and a few
+megabytes. Weights, momentum and their next values are in mapped files where they are long (:mod:`client.scratch`).
+Where a round's deltas don't fit, they are decoded one at a time, twice, into such a file of int64 sums.
 """
 
 from __future__ import annotations
@@ -19,13 +20,14 @@ from pathlib import Path
 
 import numpy as np
 
-from client.aggregate import SEGMENT, aggregate, apply_round, clipped_weights, norm_of, outer_step
+from client.aggregate import aggregate, apply_round, apply_sum, clipped_weights, norm_of, outer_step
 from client.cid import digest_bytes, digest_file
 from client.codec import decode_codes, max_payload_bytes
 from client.codes import Codes, Float32
 from client.errors import AuditError, DeltaError, ManifestError
 from client.manifests import DeltaRef, Genesis, Head, RoundDeltas, parse_json
 from client.schema import MAX_MANIFEST_BYTES
+from client.scratch import ahead, copy, zeros
 from client.storage import Store
 from client.tensors import MAX_HEADER_BYTES, TensorFile, write_tensors
 
@@ -35,6 +37,8 @@ __all__ = [
 ]  # fmt: skip
 
 HOLD_BYTES = 512 * 1024 * 1024
+HOLD_SHARE = 2  # decoded deltas that are held, in bytes a parameter, where that is more
+FETCHES = 4  # payloads fetched at once
 FETCH_SECONDS = 120.0
 _WEIGHTS_SLACK = 64 * 1024 * 1024
 
@@ -83,6 +87,12 @@ def sha256_of(vector: Float32) -> str:
     return hashlib.sha256(np.ascontiguousarray(vector, dtype="<f4").data).hexdigest()
 
 
+def sha256_of_both(state: ModelState) -> tuple[str, str]:
+    """The hashes of weights and momentum, the second one in a thread of its own: half of a replay's time is hashing."""
+    momentum, theta = ahead(sha256_of, (state.momentum, state.theta), 2)
+    return theta, momentum
+
+
 def read_manifest(store: Store, digest: bytes, timeout: float = FETCH_SECONDS) -> Genesis | Head:
     """What a model's on-chain head points to: a head, or, before the first round, its genesis."""
     data = store.get(digest, MAX_MANIFEST_BYTES, timeout)
@@ -100,11 +110,13 @@ def genesis_state(
     if not isinstance(genesis, Genesis):
         raise ManifestError("a head where a genesis manifest was expected")
     cap = 256 * genesis.size + _WEIGHTS_SLACK  # a LoRA file holds its A matrices too
+    theta = zeros(genesis.size, np.float32, scratch)
     with _fetched(store, bytes.fromhex(genesis.weights), cap, scratch, timeout) as file:
-        theta = file.read_vector(genesis.tensors)
+        file.read_vector(genesis.tensors, theta)
     if (found := sha256_of(theta)) != genesis.weights_sha256:
         raise AuditError(f"the genesis weights of {genesis.name} hash to {found}, recorded is {genesis.weights_sha256}")
-    return ModelState(genesis, genesis_digest, None, genesis_digest, theta, np.zeros_like(theta))
+    momentum = zeros(genesis.size, np.float32, scratch)
+    return ModelState(genesis, genesis_digest, None, genesis_digest, theta, momentum)
 
 
 def load_state(
@@ -112,7 +124,8 @@ def load_state(
 ) -> ModelState:
     """A model at ``head_digest`` (a head or a genesis): last snapshot, then the deltas after it, then both hashes.
 
-    ``scratch`` is a folder for the snapshot's file while it is read; ``timeout`` is in seconds per object.
+    ``scratch`` is a folder for the snapshot's file while it is read, and for vectors that are too long for memory;
+    ``timeout`` is in seconds per object.
     """
     head = read_manifest(store, head_digest, timeout)
     if isinstance(head, Genesis):
@@ -120,14 +133,14 @@ def load_state(
     start = _snapshot_state(store, head, scratch, timeout)
     for entry in head.deltas:
         accepted = [Accepted(bytes.fromhex(ref.digest), ref.weight_q16, ref.miner) for ref in entry.deltas]
-        _apply(store, start, accepted, timeout)
+        _apply(store, start, accepted, timeout, scratch)
     state = replace(start, head=head, head_digest=head_digest)
-    for name, vector, wanted in (
-        ("weights", state.theta, head.weights_sha256),
-        ("momentum", state.momentum, head.momentum_sha256),
+    found = sha256_of_both(state)
+    for name, got, wanted in zip(
+        ("weights", "momentum"), found, (head.weights_sha256, head.momentum_sha256), strict=True
     ):
-        if (found := sha256_of(vector)) != wanted:
-            raise AuditError(f"round {head.round}: replayed {name} hash to {found}, the head says {wanted}")
+        if got != wanted:
+            raise AuditError(f"round {head.round}: replayed {name} hash to {got}, the head says {wanted}")
     return state
 
 
@@ -154,8 +167,8 @@ def build_next_head(
     if round_number <= state.round:
         raise DeltaError(f"round {round_number} can't follow round {state.round}")
     if not reuse:
-        state = replace(state, theta=state.theta.copy(), momentum=state.momentum.copy())
-    _apply(store, state, accepted, timeout)
+        state = replace(state, theta=copy(state.theta, scratch), momentum=copy(state.momentum, scratch))
+    _apply(store, state, accepted, timeout, scratch)
     head, snapshot = _describe(state, model_id, round_number, accepted, scratch)
     digest = digest_bytes(head.to_bytes())
     return NextHead(head, digest, replace(state, head=head, head_digest=digest), snapshot)
@@ -173,6 +186,7 @@ def _describe(
 ) -> tuple[Head, Path | None]:
     before = state.head
     snapshot_round = 0 if before is None else before.snapshot_round
+    weights_sha256, momentum_sha256 = sha256_of_both(state)
     entry = RoundDeltas(round_number, tuple(DeltaRef(d.digest.hex(), d.weight_q16, d.miner) for d in accepted))
     head = Head(
         genesis=state.genesis_digest.hex(),
@@ -182,8 +196,8 @@ def _describe(
         snapshot=state.genesis.weights if before is None else before.snapshot,
         snapshot_round=snapshot_round,
         deltas=(entry,) if before is None else (*before.deltas, entry),
-        weights_sha256=sha256_of(state.theta),
-        momentum_sha256=sha256_of(state.momentum),
+        weights_sha256=weights_sha256,
+        momentum_sha256=momentum_sha256,
     )
     if round_number - snapshot_round < state.genesis.snapshot_every:
         return head, None
@@ -202,52 +216,69 @@ def _snapshot_state(store: Store, head: Head, scratch: Path | None, timeout: flo
     genesis = read_manifest(store, genesis_digest, timeout)
     if not isinstance(genesis, Genesis):
         raise ManifestError("a head where a genesis manifest was expected")
-    shape = (genesis.size,)
+    theta, momentum = zeros(genesis.size, np.float32, scratch), zeros(genesis.size, np.float32, scratch)
     with _fetched(store, bytes.fromhex(head.snapshot), 8 * genesis.size + MAX_HEADER_BYTES, scratch, timeout) as file:
-        theta, momentum = file.read_vector([("theta", shape)]), file.read_vector([("momentum", shape)])
+        file.read_vector([("theta", theta.shape)], theta)
+        file.read_vector([("momentum", momentum.shape)], momentum)
     return ModelState(genesis, genesis_digest, None, genesis_digest, theta, momentum)
 
 
 class _Deltas:
-    """A round's decoded deltas, to be iterated more than once: held while they fit, else decoded again each time."""
+    """A round's decoded deltas, to be iterated more than once: held while they fit, else decoded again each time.
+
+    Payloads are fetched ahead, a few at a time, while earlier ones are decoded.
+    """
 
     def __init__(self, store: Store, genesis: Genesis, accepted: Sequence[Accepted], timeout: float) -> None:
         self._store, self._genesis, self._accepted, self._timeout = store, genesis, accepted, timeout
+        self._room = max(HOLD_BYTES, HOLD_SHARE * genesis.size)
         self._held: dict[int, Codes] = {}
-        self._bytes = 0
 
     @property
-    def all_held(self) -> bool:
-        """Whether no delta has to be decoded again."""
-        return len(self._held) == len(self._accepted)
+    def held(self) -> list[Codes] | None:
+        """All of them, where none has to be decoded again."""
+        if len(self._held) < len(self._accepted):
+            return None
+        return [self._held[place] for place in range(len(self._accepted))]
 
-    def _decode(self, place: int) -> Codes:
-        size = self._genesis.size
-        compression = self._genesis.compression
-        digest = self._accepted[place].digest
-        payload = self._store.get(digest, max_payload_bytes(size, compression), self._timeout)
+    def _fetch(self, place: int) -> bytes:
+        cap = max_payload_bytes(self._genesis.size, self._genesis.compression)
+        return self._store.get(self._accepted[place].digest, cap, self._timeout)
+
+    def _decode(self, place: int, payload: bytes) -> Codes:
         try:
-            return decode_codes(payload, size, compression)
+            return decode_codes(payload, self._genesis.size, self._genesis.compression)
         except DeltaError as error:
-            raise DeltaError(f"delta {digest.hex()} of {self._accepted[place].miner}: {error}") from error
+            entry = self._accepted[place]
+            raise DeltaError(f"delta {entry.digest.hex()} of {entry.miner}: {error}") from error
 
     def __iter__(self) -> Iterator[Codes]:
+        missing = [place for place in range(len(self._accepted)) if place not in self._held]
+        payloads = ahead(self._fetch, missing, FETCHES)
         for place in range(len(self._accepted)):
             codes = self._held.get(place)
             if codes is None:
-                codes = self._decode(place)
-                if self._bytes + codes.nbytes <= HOLD_BYTES:
-                    self._bytes += codes.nbytes
+                codes = self._decode(place, next(payloads))
+                if codes.nbytes <= self._room:
+                    self._room -= codes.nbytes
                     self._held[place] = codes
             yield codes
 
 
-def _apply(store: Store, state: ModelState, accepted: Sequence[Accepted], timeout: float) -> None:
+def _apply(
+    store: Store, state: ModelState, accepted: Sequence[Accepted], timeout: float, scratch: Path | None = None
+) -> None:
     """One round's deltas onto the vectors of ``state``, in place."""
     deltas = _Deltas(store, state.genesis, accepted, timeout)
     weights = clipped_weights([norm_of(codes) for codes in deltas], [delta.weight_q16 for delta in accepted])
-    segment = SEGMENT if deltas.all_held else len(state.theta)
-    apply_round(state.theta, state.momentum, deltas, weights, state.genesis.outer, segment)
+    held = deltas.held
+    if held is not None:
+        apply_round(state.theta, state.momentum, held, weights, state.genesis.outer)
+        return
+    total = zeros(len(state.theta), np.int64, scratch)
+    for codes, weight in zip(deltas, weights, strict=True):
+        codes.add_to(total, 0, weight)
+    apply_sum(state.theta, state.momentum, total, state.genesis.outer)
 
 
 @contextlib.contextmanager

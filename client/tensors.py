@@ -94,9 +94,13 @@ class TensorFile:
         self.read_into(name, out)
         return out.reshape(info.shape)
 
-    def read_vector(self, tensors: TensorList) -> Float32:
-        """The named tensors, each of the given shape, as one flat vector."""
-        out = np.empty(sum(_count(shape) for _, shape in tensors), dtype=np.float32)
+    def read_vector(self, tensors: TensorList, out: Float32 | None = None) -> Float32:
+        """The named tensors, each of the given shape, as one flat vector; written into ``out`` where it is given."""
+        size = sum(_count(shape) for _, shape in tensors)
+        if out is None:
+            out = np.empty(size, dtype=np.float32)
+        elif len(out) != size:
+            raise ManifestError(f"{self._path.name}: {size} values for a vector of {len(out)}")
         place = 0
         for name, shape in tensors:
             info = self.tensors.get(name)

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from client.aggregate import aggregate, clipped_weights, norm_of, outer_step, sum_segment
 from client.codec import decode_codes, encode
-from client.codes import Codes
+from client.codes import Codes, DenseCodes, SparseCodes
 from client.payload import HEADER
 from client.recipe import Compression
 from client.tensors import bf16_to_float32, float32_to_bf16
@@ -101,10 +101,10 @@ def coded(vector: Float32, how: Compression, residual: Float32 | None = None) ->
     codes = decode_codes(payload, len(vector), how)
     body = zstandard.ZstdDecompressor().decompress(payload[HEADER.size :])  # zstd's own bytes differ by version
     assert np.array_equal(codes.to_float32(), promised), "what is read is what was promised"
-    positions = b"" if codes.positions is None else codes.positions
-    return digest(
-        payload[: HEADER.size], body, promised, codes.values, codes.exponents, positions, norm_of(codes)
-    ), codes
+    assert isinstance(codes, SparseCodes | DenseCodes)
+    positions = codes.positions if isinstance(codes, SparseCodes) else b""
+    planes = (codes.values, codes.exponents, positions, norm_of(codes))
+    return digest(payload[: HEADER.size], body, promised, *planes), codes
 
 
 def _codec_hashes() -> Iterator[tuple[str, str]]:
@@ -135,8 +135,8 @@ def _sum_hashes() -> Iterator[tuple[str, str]]:
     """Sums whose conversion shows whether 64 bits go to 24 in one rounding, at the bounds, and clipped."""
     chunk = 4
 
-    def dense(values: Sequence[int], exponents: Sequence[int]) -> Codes:
-        return Codes(len(values), chunk, np.array(exponents, np.int8), np.array(values, np.int16), None)
+    def dense(values: Sequence[int], exponents: Sequence[int]) -> DenseCodes:
+        return DenseCodes(len(values), chunk, np.array(exponents, np.int8), np.array(values, np.int16))
 
     wide = dense([1024, 1025, -1024, 32767] * 2, [0, 0])
     middle = dense([1, -1, 1, -1] * 2, [-1, -1])

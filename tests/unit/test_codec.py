@@ -13,8 +13,8 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from client.codec import Codes, decode_codes, encode, max_payload_bytes
-from client.codes import EXPONENT_MAX, EXPONENT_MIN
+from client.codec import Codes, Encoder, decode_codes, encode, max_payload_bytes
+from client.codes import EXPONENT_MAX, EXPONENT_MIN, DenseCodes, SparseCodes
 from client.errors import DeltaError
 from client.recipe import Compression
 
@@ -218,7 +218,31 @@ def test_decode_when_bytes_are_random_then_only_delta_errors(data: st.DataObject
 
 def assert_bounded(codes: Codes) -> None:
     """What a reader accepts keeps the bounds on which exact sums rest."""
+    assert isinstance(codes, SparseCodes | DenseCodes)
     assert np.abs(codes.values.astype(np.int64)).max() <= 32767
     assert codes.exponents.min() >= EXPONENT_MIN and codes.exponents.max() <= EXPONENT_MAX
-    if codes.positions is not None:
+    if isinstance(codes, SparseCodes):
         assert (np.diff(codes.positions.astype(np.int64)) > 0).all() and codes.positions[-1] < codes.n
+
+
+@pytest.mark.parametrize(("codec", "k", "chunk"), [("topk2", 64, 4096), ("topk2", 3, 50), ("int8", 256, 256)])
+def test_encoder_when_fed_in_pieces_then_same_payload_and_residual(codec: str, k: int, chunk: int) -> None:
+    vector, before = _vector(150_001), _vector(150_001, 5)
+    payload, decoded = encode(vector, codec, k, chunk, before)
+    total = vector + before
+    encoder = Encoder(len(total), codec, k, chunk)
+    for low, high in ((0, 1), (1, 70_000), (70_000, 70_000), (70_000, 150_001)):
+        encoder.add(total[low:high])
+    again, codes = encoder.finish()
+    assert again == payload and np.array_equal(codes.to_float32(), decoded)
+    codes.take_from(total)
+    assert np.array_equal(total, vector + before - decoded)
+
+
+def test_encoder_when_values_are_too_few_or_too_many_then_delta_error() -> None:
+    encoder = Encoder(100, "topk2", 4, 64)
+    encoder.add(_vector(64))
+    with pytest.raises(DeltaError, match="64 of the 100"):
+        encoder.finish()
+    with pytest.raises(DeltaError, match="more than the 100"):
+        encoder.add(_vector(37))

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 import client.replay
 from client.aggregate import clipped_weights, norm_of
 from client.codec import Codes, decode_codes, encode
+from client.codes import DenseCodes
 from client.errors import AuditError, DeltaError, ManifestError, NotFound
 from client.manifests import Compression, Evaluation, Genesis, Head, Inner, Lora, Outer
 from client.replay import (
@@ -182,7 +183,7 @@ def _columns(codes: Sequence[Codes]) -> list[tuple[float, ...]]:
 
 def test_aggregate_when_bounds_are_reached_then_does_not_overflow() -> None:
     for sign in (1, -1):
-        full = Codes(4, 4, np.zeros(1, np.int8), np.full(4, sign * 32767, np.int16), None)
+        full = DenseCodes(4, 4, np.zeros(1, np.int8), np.full(4, sign * 32767, np.int16))
         assert aggregate([full], [65536], 4).tolist() == [sign * 32767.0] * 4
 
 
@@ -234,7 +235,8 @@ def test_build_when_given_state_is_kept_then_not_written_to(world: World) -> Non
 def test_build_when_deltas_do_not_fit_in_memory_then_same_head(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     state = load_state(world.store, world.digest)
     made = build_next_head(state, 7, 1, world.accepted(1), world.store, world.folder)
-    monkeypatch.setattr(client.replay, "HOLD_BYTES", 2000)
+    monkeypatch.setattr(client.replay, "HOLD_BYTES", 700)
+    monkeypatch.setattr(client.replay, "HOLD_SHARE", 0)
     assert build_next_head(state, 7, 1, world.accepted(1), world.store, world.folder).digest == made.digest
 
 
