@@ -52,6 +52,15 @@ def flatfs_name(digest: bytes) -> str:
     return base64.b32encode(_PREFIX + digest).decode().rstrip("=")
 
 
+def digest_of_flatfs(name: str) -> bytes:
+    """The digest in such a name; empty where it is that of another hash."""
+    try:
+        raw = base64.b32decode(name + "=" * (-len(name) % 8))
+    except ValueError:
+        return b""
+    return raw[len(_PREFIX) :] if raw.startswith(_PREFIX) and len(raw) == len(_PREFIX) + DIGEST_BYTES else b""
+
+
 @dataclass(frozen=True)
 class _Node:
     """A block of the tree: what its parent needs to know of it."""
@@ -130,16 +139,16 @@ def digest_file(path: Path) -> bytes:
 
 def declared_size(block: bytes) -> int:
     """The file size in bytes that a UnixFS root block declares (a claim of whoever made it, not yet verified)."""
-    for number, value in _fields(block):
+    for number, value in fields_of(block):
         if number == 1 and isinstance(value, bytes):
-            fields = dict(_fields(value))
+            fields = dict(fields_of(value))
             size = fields.get(3)
-            if fields.get(1) == _FILE and isinstance(size, int):
+            if fields.get(1) == FILE and isinstance(size, int):
                 return size
     raise StorageError("Not the root block of a file.")
 
 
-def _fields(data: bytes) -> list[tuple[int, int | bytes]]:
+def fields_of(data: bytes) -> list[tuple[int, int | bytes]]:
     """The fields of a protobuf message with varints and byte strings only."""
     found: list[tuple[int, int | bytes]] = []
     at = 0
@@ -185,8 +194,8 @@ def _int_field(number: int, value: int) -> bytes:
     return _varint(number << 3) + _varint(value)
 
 
-_FILE = 2  # UnixFS's type; 1 is a directory, 4 a symbolic link
-_TYPE_FILE = _int_field(1, _FILE)
+FILE = 2  # UnixFS's type; 1 is a directory, 4 a symbolic link
+_TYPE_FILE = _int_field(1, FILE)
 
 
 def _leaf(chunk: bytes | bytearray | memoryview) -> _Node:

