@@ -6,15 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from client.cli.context import (
-    JsonOption,
-    PassphraseOption,
-    WalletOption,
-    chain,
-    open_account,
-    resolve_address,
-    settings,
-)
+from client.cli.context import JsonOption, PassphraseOption, WalletOption, chain, open_chain, resolve_address, settings
 from client.cli.groups import plain_group
 from client.cli.output import Column, parse_tokens, say, short, show, show_json, tokens
 
@@ -130,7 +122,7 @@ def _own(channel: str, wallet: str | None, passphrase_file: Any) -> tuple[Chain,
 
     channel_digits(channel)  # before anybody types a passphrase
     chosen = settings(wallet_name=wallet, wallet_passphrase_file=passphrase_file)
-    link = chain(chosen, open_account(chosen))
+    link = open_chain(chosen)
     book = _book(chosen)
     return link, book, find_own(link, chosen.network(), book, channel)
 

@@ -136,3 +136,13 @@ def chain(chosen: Settings, account: LocalAccount | None = None) -> Chain:
         receipt_seconds=chosen.chain.receipt_seconds,
         confirmations=None if chosen.chain.confirmations < 0 else chosen.chain.confirmations,
     )
+
+
+def open_chain(chosen: Settings) -> Chain:
+    """The network's chain, to write: the settings' wallet is opened, and what it sends is journaled."""
+    return chain(chosen, open_account(chosen))
+
+
+def signing_chain(wallet: str | None, passphrase_file: Path | None) -> Chain:
+    """The same for a command whose options name the wallet."""
+    return open_chain(settings(wallet_name=wallet, wallet_passphrase_file=passphrase_file))

@@ -16,8 +16,9 @@ from client.cli.context import (
     PassphraseOption,
     WalletOption,
     chain,
-    open_account,
+    open_chain,
     settings,
+    signing_chain,
 )
 from client.cli.groups import plain_group
 from client.cli.output import Column, console, plain, say, short, show, show_json, text, tokens, warn
@@ -67,7 +68,7 @@ def submit(
     if not licence.strip():
         raise ConfigError("Say under which licence the text is, like --licence CC0-1.0")
     chosen = settings(wallet_name=wallet, wallet_passphrase_file=passphrase_file)
-    link = chain(chosen, open_account(chosen))
+    link = open_chain(chosen)
     _check_funds(link)
     with _progress(quiet=as_json) as (advance, pause):
         result = submit_text(
@@ -169,8 +170,7 @@ def withdraw(
 
     Example: strata data withdraw 1 --wallet alice
     """
-    chosen = settings(wallet_name=wallet, wallet_passphrase_file=passphrase_file)
-    link = chain(chosen, open_account(chosen))
+    link = signing_chain(wallet, passphrase_file)
     receipt = link.withdraw_dataset(dataset)
     if as_json:
         show_json({"id": dataset, "tx": receipt.tx, "block": receipt.block})
@@ -191,8 +191,7 @@ def vote(
 
     Example: strata data vote 1 --accept --value 80 --wallet alice
     """
-    chosen = settings(wallet_name=wallet, wallet_passphrase_file=passphrase_file)
-    link = chain(chosen, open_account(chosen))
+    link = signing_chain(wallet, passphrase_file)
     receipt = link.vote_dataset(dataset, accept, round(value * 100))
     status = link.dataset(dataset).status.name.lower()
     if as_json:
@@ -213,8 +212,7 @@ def reclaim(
 
     Example: strata data reclaim 1 --wallet alice
     """
-    chosen = settings(wallet_name=wallet, wallet_passphrase_file=passphrase_file)
-    link = chain(chosen, open_account(chosen))
+    link = signing_chain(wallet, passphrase_file)
     receipt = link.reclaim_deposit(dataset)
     amount = int(receipt.event("DepositReturned").args["amount"])
     if as_json:

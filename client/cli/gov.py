@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from client.cli.context import JsonOption, PassphraseOption, WalletOption, chain, open_account, settings
+from client.cli.context import JsonOption, PassphraseOption, WalletOption, chain, settings, signing_chain
 from client.cli.groups import group
 from client.cli.output import Column, say, show, show_json, text, tokens
 from client.errors import ConfigError
@@ -66,8 +66,7 @@ def list_model(
     from client.council import list_model as decision
     from client.council import propose
 
-    chosen = settings(wallet_name=wallet, wallet_passphrase_file=passphrase_file)
-    link = chain(chosen, open_account(chosen))
+    link = signing_chain(wallet, passphrase_file)
     found = link.model(model)
     proposal = propose(link, [decision(found.id, round(percent * 100))])
     if as_json:
@@ -96,8 +95,7 @@ def execute_proposal(
         wanted = bytes.fromhex(number.removeprefix("0x"))
     except ValueError as error:
         raise ConfigError(f"{number!r} is no decision's number: it takes 0x and 64 hexadecimal digits.") from error
-    chosen = settings(wallet_name=wallet, wallet_passphrase_file=passphrase_file)
-    link = chain(chosen, open_account(chosen))
+    link = signing_chain(wallet, passphrase_file)
     receipt = execute(link, find_proposal(link, wanted))
     if as_json:
         show_json({"id": wanted, "tx": receipt.tx, "block": receipt.block})

@@ -11,9 +11,9 @@ from client.cli.context import (
     PassphraseOption,
     WalletOption,
     chain,
-    open_account,
     resolve_address,
     settings,
+    signing_chain,
 )
 from client.cli.groups import group
 from client.cli.output import Column, say, show, show_json, tokens
@@ -80,8 +80,7 @@ def claim(wallet: WalletOption = None, passphrase_file: PassphraseOption = None,
     """
     from client.earnings import claim_all
 
-    chosen = settings(wallet_name=wallet, wallet_passphrase_file=passphrase_file)
-    link = chain(chosen, open_account(chosen))
+    link = signing_chain(wallet, passphrase_file)
     taken = claim_all(link)
     last = taken.receipts[-1] if taken.receipts else None
     if as_json:

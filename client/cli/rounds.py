@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from client.cid import cid_of
-from client.cli.context import CsvOption, JsonOption, PassphraseOption, WalletOption, chain, open_account, settings
+from client.cli.context import CsvOption, JsonOption, PassphraseOption, WalletOption, chain, settings, signing_chain
 from client.cli.groups import group
 from client.cli.output import Column, say, short, show, show_json, tokens
 from contracts.enums import VoidReason
@@ -85,8 +85,7 @@ def open_round(
 
     Example: strata rounds open law --wallet alice
     """
-    chosen = settings(wallet_name=wallet, wallet_passphrase_file=passphrase_file)
-    link = chain(chosen, open_account(chosen))
+    link = signing_chain(wallet, passphrase_file)
     found = link.model(model)
     receipt = link.tick(found.id)
     number = link.current(found.id)
@@ -110,8 +109,7 @@ def challenge(
 
     Example: strata rounds challenge law 3 --wallet alice
     """
-    chosen = settings(wallet_name=wallet, wallet_passphrase_file=passphrase_file)
-    link = chain(chosen, open_account(chosen))
+    link = signing_chain(wallet, passphrase_file)
     found = link.model(model)
     receipt = link.challenge(found.id, number)
     against, frozen = link.challenged_stake(found.id, number), link.round(found.id, number).frozen_stake

@@ -13,9 +13,10 @@ from client.cli.context import (
     PassphraseOption,
     WalletOption,
     chain,
-    open_account,
+    open_chain,
     resolve_address,
     settings,
+    signing_chain,
 )
 from client.cli.groups import group
 from client.cli.output import Column, parse_tokens, say, show, show_json, tokens, warn
@@ -61,8 +62,7 @@ def add(
     Example: strata stake add law validator 100 --wallet alice
     """
     wei = parse_tokens(amount)
-    chosen = settings(wallet_name=wallet, wallet_passphrase_file=passphrase_file)
-    link = chain(chosen, open_account(chosen))
+    link = signing_chain(wallet, passphrase_file)
     found = link.model(model)
     _check_funds(link.address, link.token_balance(link.address), wei)
     receipt = link.stake(found.id, role.role, wei)
@@ -86,8 +86,7 @@ def remove(
     Example: strata stake remove law validator 50 --wallet alice
     """
     wei = parse_tokens(amount)
-    chosen = settings(wallet_name=wallet, wallet_passphrase_file=passphrase_file)
-    link = chain(chosen, open_account(chosen))
+    link = signing_chain(wallet, passphrase_file)
     found = link.model(model)
     receipt = link.unstake(found.id, role.role, wei)
     release = receipt.event("Unstaking").args["releaseBlock"]
@@ -102,8 +101,7 @@ def withdraw(
 
     Example: strata stake withdraw --wallet alice
     """
-    chosen = settings(wallet_name=wallet, wallet_passphrase_file=passphrase_file)
-    link = chain(chosen, open_account(chosen))
+    link = signing_chain(wallet, passphrase_file)
     receipt = link.withdraw_stake()
     _done(receipt, f"Withdrew {tokens(receipt.event('Withdrawn').args['amount'], 18)} tokens", as_json)
 
@@ -119,8 +117,7 @@ def rejoin(
 
     Example: strata stake rejoin law --wallet alice
     """
-    chosen = settings(wallet_name=wallet, wallet_passphrase_file=passphrase_file)
-    link = chain(chosen, open_account(chosen))
+    link = signing_chain(wallet, passphrase_file)
     found = link.model(model)
     _done(link.rejoin(found.id), f"Back among the validators of {found.name}", as_json)
 
@@ -183,8 +180,7 @@ def reseat(
 
     Example: strata stake reseat law validator --wallet alice
     """
-    chosen = settings(wallet_name=wallet, wallet_passphrase_file=passphrase_file)
-    link = chain(chosen, open_account(chosen))
+    link = signing_chain(wallet, passphrase_file)
     found = link.model(model)
     _done(link.reseat(found.id, role.role), f"Back on a {role.value}'s seat of {found.name}", as_json)
 
@@ -204,7 +200,7 @@ def delegate(
     """
     wei = parse_tokens(amount)
     chosen = settings(wallet_name=wallet, wallet_passphrase_file=passphrase_file)
-    link = chain(chosen, open_account(chosen))
+    link = open_chain(chosen)
     found, who = link.model(model), resolve_address(chosen, validator)
     _check_funds(link.address, link.token_balance(link.address), wei)
     receipt = link.delegate(found.id, who, wei)
@@ -225,7 +221,7 @@ def undelegate(
     Example: strata stake undelegate law 0x70997970C51812dc3A010C7d01b50e0d17dc79C8 50 --wallet alice
     """
     chosen = settings(wallet_name=wallet, wallet_passphrase_file=passphrase_file)
-    link = chain(chosen, open_account(chosen))
+    link = open_chain(chosen)
     found, who = link.model(model), resolve_address(chosen, validator)
     held = link.delegation(found.id, who, link.address)
     shares = held.shares
@@ -251,8 +247,7 @@ def commission(
 
     Example: strata stake commission law 8 --wallet alice
     """
-    chosen = settings(wallet_name=wallet, wallet_passphrase_file=passphrase_file)
-    link = chain(chosen, open_account(chosen))
+    link = signing_chain(wallet, passphrase_file)
     found = link.model(model)
     receipt = link.set_commission(found.id, round(percent * 100))
     start = receipt.event("CommissionSet").args["fromBlock"]

@@ -16,7 +16,7 @@ from client.cli.context import (
     WalletOption,
     ask_passphrase,
     chain,
-    open_account,
+    open_chain,
     resolve_address,
     settings,
     wallets,
@@ -142,7 +142,7 @@ def send(
     kind = "coins" if coins else "tokens"
     if not yes and not as_json and sys.stdin.isatty():
         typer.confirm(f"Send {tokens(wei, 18)} {kind} to {target}?", abort=True)
-    link = chain(chosen, open_account(chosen))
+    link = open_chain(chosen)
     held = link.balance(link.address) if coins else link.token_balance(link.address)
     if held < wei:
         raise Unfunded(

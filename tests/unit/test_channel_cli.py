@@ -39,6 +39,7 @@ class World:
         self.ledger.tokens[self.carol.address] = 10 * TOKEN
         self.chain = FakeChain(self.ledger, self.carol.address)
         monkeypatch.setattr("client.cli.channel.chain", self._link)
+        monkeypatch.setattr("client.cli.context.chain", self._link)
         payer = Payer(self.chain, NETWORK, self.carol, ChannelBook(self.book))
         entry, _ = payer.pay(payer.open(SERVER, 1, 2 * TOKEN), TOKEN // 2, TOKEN)
         self.id = entry.channel
