@@ -25,7 +25,7 @@ class TeamConfig:
     rank: int = 0  # this peer's number in the team; 0 is the leader, 1 stands in for it
     mode: str = "delta"  # averaged: "delta" once a round, "parameters" every `every` steps, "gradients" each step
     every: int = 10  # inner steps between two averages of parameters
-    silent_seconds: float = 6.0  # seconds without a word after which a peer counts as gone
+    silent_seconds: float = 10.0  # seconds without a word after which a peer counts as gone
     miner: str = ""  # the leader's address: a member trains on what was dealt to it
     name: str = ""  # what the team's peers find each other by; the miner's address when empty
     peers: tuple[str, ...] = ()  # libp2p multiaddresses of the leader and of its stand-in
@@ -256,7 +256,7 @@ network = "{network}"                    # network.json: chain, contracts, IPFS
 # rank = 0                   # this peer's number in the team; 0 is the leader, 1 stands in for it
 # mode = "delta"             # averaged: "delta" once a round, "parameters" every `every` steps, "gradients" each step
 # every = 10                 # inner steps between two averages of parameters
-# silent_seconds = 6.0       # without a word, after which a peer counts as gone and the stand-in takes over
+# silent_seconds = 10.0      # without a word, after which a peer counts as gone and the stand-in takes over
 # miner = ""                 # a member's: the leader's address
 # name = ""                  # same text on all of the team's peers
 # peers = []                 # multiaddresses of the leader and of its stand-in

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from node.vault import DeltaRecord
+
     Vector = NDArray[np.float32]
 
 
@@ -229,8 +231,15 @@ class HeadBuilder(Protocol):
 
 
 class Averager(Protocol):
-    """A team's all-reduce: the mean over the peers who came, their tokens, and how many they were."""
+    """A miner's team: the mean over the peers who came, their tokens, and how many they were; who speaks for them."""
 
+    @property
+    def leading(self) -> bool: ...  # this peer speaks to the chain now
+    @property
+    def minority(self) -> bool: ...  # it does, but most of the team is elsewhere
     def average(
         self, round_key: str, vector: Vector, tokens: int, deadline_seconds: float
     ) -> tuple[Vector, int, int]: ...
+    def hand_over(
+        self, record: DeltaRecord, payload: bytes | None, residual: Vector | None, seconds: float
+    ) -> bool: ...  # to the stand-in, before the commitment is sent

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from client.storage import Store
     from node.interfaces import Vector
     from node.models.load import LoadedModel
+    from node.team import Team
     from node.training.inner import Step
     from node.training.memory import InnerStates
     from node.training.objectives import Objective
@@ -67,10 +68,16 @@ class Learner:
     """Keeps :class:`node.interfaces.Trainer`."""
 
     def __init__(
-        self, models: Models, heads: Heads, store: Store, scratch: Path, states: InnerStates | None = None
+        self,
+        models: Models,
+        heads: Heads,
+        store: Store,
+        scratch: Path,
+        states: InnerStates | None = None,
+        team: Team | None = None,
     ) -> None:
         self._models, self._heads, self._store, self._scratch = models, heads, store, scratch
-        self._states = states
+        self._states, self._team = states, team
         self._teacher_head = b""
 
     def genesis(self, model: ModelInfo) -> Genesis:
@@ -89,11 +96,19 @@ class Learner:
         head = self._heads.state(job.model.id, job.base_head)
         loaded.set_vector(head.theta)
         inner = loaded.genesis.inner
-        windows = training_windows(loaded.tokenizer, job.shards, job.seed, job.miner, inner.sequence, job.member)
+        member = 0 if self._team else job.member  # a team's peers are dealt rows of one order
+        windows = training_windows(loaded.tokenizer, job.shards, job.seed, job.miner, inner.sequence, member)
         keeps = self._states if inner.state == "kept" else None
         state = keeps.load(job.model.id, job.model.genesis, loaded.n) if keeps else None
         settings = InnerSettings.of(inner, head.round + 1)
-        result = run_inner(loaded, windows, settings, self._objective(job), say, stop, state=state)
+        objective = self._objective(job)
+        if self._team is None:
+            result = run_inner(loaded, windows, settings, objective, say, stop, state=state)
+        else:
+            from node.teams.inner import TeamInner
+
+            key = f"{job.model.id}-{job.seed.hex()[:16]}"
+            result = TeamInner(self._team, key, loaded, windows, settings, objective, say, stop).run(state)
         if not result.losses:
             raise DeltaError("not one step was done before the deadline")
         if keeps and result.state:

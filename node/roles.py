@@ -23,8 +23,6 @@ from node.runtime import Runtime, process, run_threads
 
 if TYPE_CHECKING:
     from client.types import ModelInfo
-    from node.interfaces import Averager, Vector
-    from node.team import Team
     from node.worker import Worker
 
 
@@ -77,21 +75,25 @@ def _miners(runtime: Runtime, outfit: Outfit, models: list[ModelInfo], stack: Ex
     from node.learner import Learner, Models
     from node.miner import Miner, MinerParts
     from node.residual import Residuals
+    from node.teams.role import open_team
     from node.texts import Texts
     from node.training.memory import InnerStates
     from node.vault import Vault
 
     config, scratch = runtime.config, runtime.config.state / "scratch"
+    team = open_team(runtime, outfit.account.address, stack)
     held = Models(outfit.store, outfit.cache, config.fetch_seconds)
     heads = Heads(outfit.store, scratch, config.fetch_seconds)
     parts = MinerParts(
         chain=outfit.chain,
         store=outfit.store,
         texts=Texts(outfit.store, config.fetch_seconds),
-        trainer=Learner(held, heads, outfit.store, scratch, InnerStates(config.state / "inner")),
+        trainer=Learner(
+            held, heads, outfit.store, scratch, InnerStates(config.state / "inner"), team.team if team else None
+        ),
         vault=Vault(config.state / "journal"),
         residuals=Residuals(config.state / "residuals"),
-        team=_team(runtime, stack),
+        team=team,
         account=config.team.miner,
     )
     return [Miner(runtime, parts, model) for model in models]
@@ -117,32 +119,3 @@ def _validators(runtime: Runtime, outfit: Outfit, models: list[ModelInfo], stack
         return ValidatorParts(outfit.chain, outfit.store, texts, bench, heads, vault, votes)
 
     return [Validator(runtime, parts(), model) for model in models]
-
-
-def _team(runtime: Runtime, stack: ExitStack) -> Averager | None:
-    """The peers that this miner averages with; None for a miner of one."""
-    settings = runtime.config.team
-    if settings.size == 1:
-        return None
-    from node.identity import TEAM_KEY
-    from node.team import Team, TeamSettings
-
-    leader = settings.role == "leader"
-    wanted = TeamSettings(
-        settings.name, leader, settings.size, settings.peers, settings.allow, settings.port, settings.host
-    )
-    team = stack.enter_context(Team.start(wanted, runtime.config.state / TEAM_KEY))
-    runtime.status.update(team_peer_id=str(team.peer_id), team_maddrs=[str(maddr) for maddr in team.maddrs])
-    return _TeamAverager(team)
-
-
-class _TeamAverager:
-    """Keeps :class:`node.interfaces.Averager`."""
-
-    def __init__(self, team: Team) -> None:
-        self._team = team
-
-    def average(self, round_key: str, vector: Vector, tokens: int, deadline_seconds: float) -> tuple[Vector, int, int]:
-        """The team's mean, its tokens, and how many peers it came from."""
-        result = self._team.average(vector, round_key, deadline_seconds, tokens)
-        return result.vector, result.tokens, result.peers

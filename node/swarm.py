@@ -1,6 +1,6 @@
 """The swarm: how nodes find and reach each other, by Hivemind's DHT over libp2p.
 
-Hivemind is imported in ``node/swarm*.py``, ``node/team.py`` and ``node/streaming.py`` only. The DHT runs as a
+Hivemind is imported in ``node/swarm*.py``, ``node/teams/links.py`` and ``node/streaming.py`` only. The DHT runs as a
 ``DHTNode`` in a thread of this process with an event loop of its own (not as Hivemind's forked ``DHT`` process:
 forking a process that holds torch, web3 and threads is unsafe and costs memory), beside one ``p2pd`` child that dies
 with us.

@@ -9,14 +9,16 @@ overrides how the command line is made; nothing in Hivemind is patched.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 import importlib.util
+import logging
 import os
 import signal
 import sys
 import types
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,9 @@ from typing import Any
 from client.errors import SwarmError, ToolMissing
 
 LOOPBACK = "/ip4/127.0.0.1/tcp/0"
+Gate = Callable[[str], bool]
+"""Whether the peer of that id may open a stream."""
+MAX_STREAM_MESSAGE_BYTES = 16 * 2**20  # of one message in a stream; Hivemind itself believes any length
 _SET_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
 _WRAPPER = (
     "import ctypes,os,sys;"
@@ -31,6 +36,8 @@ _WRAPPER = (
     "os.getppid()==int(sys.argv[1]) or os._exit(1);"
     "os.execv(sys.argv[2],sys.argv[2:])"
 )
+
+log = logging.getLogger("strata.node.swarm")
 
 
 @dataclass
@@ -98,13 +105,47 @@ def lean_hivemind() -> None:
     sys.modules["hivemind"] = package
 
 
+class BoundedReader:
+    """The part of ``StreamReader`` that Hivemind reads messages by, refusing those that are longer than allowed."""
+
+    def __init__(self, reader: asyncio.StreamReader, max_bytes: int) -> None:
+        self._reader, self._max_bytes = reader, max_bytes
+
+    async def readexactly(self, count: int) -> bytes:
+        """So many bytes; ``ValueError`` where that is too many."""
+        if count > self._max_bytes:
+            raise ValueError(f"a message of {count} bytes is more than the {self._max_bytes} allowed")
+        return await self._reader.readexactly(count)
+
+
 @functools.cache
 def _guarded_p2p() -> Any:
     lean_hivemind()
     from hivemind.p2p import P2P
 
     class GuardedP2P(P2P):  # type: ignore[misc]
-        """``P2P`` whose daemon dies with the process (strictly: the thread) that started it."""
+        """``P2P`` whose daemon dies with the process (strictly: the thread) that started it.
+
+        Streams are bounded in the size of a message, and where there is a gate, opened by those alone whom it admits:
+        not a byte of another's is read.
+        """
+
+        gate: Gate | None = None
+        max_message_bytes = MAX_STREAM_MESSAGE_BYTES
+
+        async def add_binary_stream_handler(self, name: str, handler: Any, balanced: bool = False) -> None:
+            async def gated(info: Any, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                if self.gate is not None and not self.gate(info.peer_id.to_base58()):
+                    log.info("a stranger's stream was closed: %s", info.peer_id)
+                    writer.close()
+                    return
+                await handler(info, BoundedReader(reader, self.max_message_bytes), writer)
+
+            await super().add_binary_stream_handler(name, gated, balanced)
+
+        async def call_binary_stream_handler(self, peer_id: Any, handler_name: str) -> tuple[Any, Any, Any]:
+            info, reader, writer = await super().call_binary_stream_handler(peer_id, handler_name)
+            return info, BoundedReader(reader, self.max_message_bytes), writer
 
         @staticmethod
         def _make_process_args(*args: Any, **kwargs: Any) -> list[str]:
@@ -116,7 +157,9 @@ def _guarded_p2p() -> Any:
     return GuardedP2P
 
 
-async def create_libp2p(bootstrap: Sequence[str], identity_path: Path, host_maddr: str = LOOPBACK) -> Libp2p:
+async def create_libp2p(
+    bootstrap: Sequence[str], identity_path: Path, host_maddr: str = LOOPBACK, gate: Gate | None = None
+) -> Libp2p:
     """Start ``p2pd`` under the identity of that file (made when missing), without relays or hole punching."""
     lean_hivemind()
     from hivemind.p2p.p2p_daemon_bindings.control import P2PDaemonError
@@ -134,6 +177,7 @@ async def create_libp2p(bootstrap: Sequence[str], identity_path: Path, host_madd
         )
     except (P2PDaemonError, OSError) as error:
         raise SwarmError(f"the peer-to-peer daemon did not start: {error}") from error
+    p2p.gate = gate
     maddrs = [str(maddr) for maddr in await p2p.get_visible_maddrs()]
     libp2p = Libp2p(p2p, p2p.peer_id.to_base58(), maddrs, tuple(bootstrap))
     for maddr in bootstrap:  # by ourselves: p2pd would refuse to start where none of them answers

@@ -1,130 +1,51 @@
-"""A miner of several peers: they train the same model on different text and average their deltas before the commit.
+"""A miner of several peers: this process's place in its team. See ``node/teams`` for how it works.
 
 Peers of one team trust each other, so they may use Hivemind's all-reduce, which strangers may not: one NaN or one huge
-number would spoil it for all. Each team has libp2p connections of its own (no shared DHT, no strangers: an
-allow-list of peer ids). The group is known beforehand, so Hivemind's matchmaking is not needed; the leader is the
-meeting point instead:
-
-    join    who is here for this round, with how many values, and the sums of blocks of its vector
-    ready   everybody has its handler in place, the all-reduce may begin
-    done    everybody checked its result
-
-A peer that dies in the middle leaves the others with a vector that is averaged in parts. The block sums detect that:
-the sums of the result must be the mean of the sums that were announced. Whatever goes wrong, the leader goes on with
-its own vector, within the deadline.
+number would spoil it for all. Whatever goes wrong, a peer goes on with its own vector, within its deadline.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
-import importlib
 import json
 import logging
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from client.errors import ConfigError, SwarmError
-from client.schema import load_json
+from client.errors import SwarmError
 from client.settings import write_atomically
-from node.swarm import LoopThread
-from node.swarm_p2p import Libp2p, create_libp2p, lean_hivemind
+from node.teams.average import MEMBER_PATIENCE, Offer, average
+from node.teams.crew import Crew, Note
+from node.teams.handover import Handover, Keep
+from node.teams.links import HivemindLinks, Links
+from node.teams.round import TeamRound
+from node.teams.session import Shared, Start, State
+from node.teams.settings import Contact, TeamResult, TeamSettings
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from node.teams.settings import Vector
 
-    Vector = NDArray[np.float32]
+__all__ = ["Team", "TeamResult", "TeamSettings"]
 
 log = logging.getLogger("strata.node.team")
 
-HANDLER = "strata.team.1"
-BLOCKS = 1024  # sums that describe a vector
-TOLERANCE = 1e-4  # of a block's sum of magnitudes: float32 rounding is a hundredth of it
-MAX_MESSAGE_BYTES = 64 * 1024
-MESSAGE_GRACE_SECONDS = 1.0
-MEMBER_PATIENCE = 4.0  # times the deadline: a member that is ready first waits for its leader
-MAX_WAIT_SECONDS = 3600.0
-
-
-@dataclass(frozen=True)
-class TeamSettings:
-    """Who belongs to a team. Members know their leader by a multiaddr, or by ``file:PATH`` that it writes."""
-
-    name: str
-    leader: bool
-    size: int = 2  # peers, this one included
-    peers: tuple[str, ...] = ()  # for a member: where the leader is
-    allow: tuple[str, ...] = ()  # peer ids that may join; anybody who knows address and name when empty
-    port: int = 0  # TCP; 0 takes a free one
-    host: str = "127.0.0.1"  # IPv4 address at which the others reach this peer
-
-
-@dataclass(frozen=True)
-class TeamResult:
-    """What averaging gave: the mean over ``peers`` peers, or our own vector (``peers`` 1) and the reason."""
-
-    vector: Vector
-    peers: int
-    tokens: int
-    reason: str = ""
-
-
-@dataclass
-class _Barrier:
-    """A place where peers wait for each other."""
-
-    values: dict[str, Any] = field(default_factory=dict)
-    closed: asyncio.Event = field(default_factory=asyncio.Event)
-
-
-class Meeting:
-    """The barriers of a leader. Everybody who came in time gets the same values back; a latecomer gets none."""
-
-    def __init__(self) -> None:
-        self._barriers: dict[str, _Barrier] = {}
-
-    async def come(
-        self, key: str, peer: str, value: Any, expected: int, seconds: float, closes: bool
-    ) -> dict[str, Any]:
-        """Wait until ``expected`` peers came. When the time is over, whoever ``closes`` (the leader) goes on with
-        those who are there; another leaves again, with nothing.
-        """
-        barrier = self._barriers.setdefault(key, _Barrier())
-        if barrier.closed.is_set():
-            return {}
-        barrier.values[peer] = value
-        if len(barrier.values) >= expected:
-            barrier.closed.set()
-        try:
-            async with asyncio.timeout(max(0.0, seconds)):
-                await barrier.closed.wait()
-        except TimeoutError:
-            if not closes:
-                barrier.values.pop(peer, None)
-                return {}
-            barrier.closed.set()
-        return dict(barrier.values)
-
-    def forget(self, prefix: str) -> None:
-        """Drop barriers of a round that is over."""
-        for key in [key for key in self._barriers if key.startswith(prefix)]:
-            del self._barriers[key]
+MAX_ROSTER_BYTES = 256 * 1024
+RETRY_SHARE = 0.25  # of the time for an average that must be left for another try under a new leader
+Result = TypeVar("Result")
 
 
 class Team:
-    """This process's place in its team. Made by :meth:`start`."""
+    """This process's place in its team. Made by :meth:`start`; usable from any thread."""
 
-    def __init__(self, thread: LoopThread, libp2p: Libp2p, settings: TeamSettings, leader_id: str) -> None:
-        self._thread, self._libp2p, self._settings, self._leader_id = thread, libp2p, settings, leader_id
-        self._meeting = Meeting()
-        self._intent: dict[str, Any] | None = None
-        self.peer_id = libp2p.peer_id
-        self.maddrs = libp2p.maddrs
+    def __init__(self, links: Links, crew: Crew) -> None:
+        self._links, self.crew = links, crew
+        self.settings = crew.settings
+        self.peer_id = links.peer_id
+        self.maddrs = list(links.maddrs)
+        self._watch: asyncio.Task[None] | None = None
+        self._roster: Path | None = None
 
     @classmethod
     def start(
@@ -133,55 +54,184 @@ class Team:
         identity_path: Path,
         *,
         announce: Path | None = None,
+        note: Note = lambda event, values: None,
         timeout_seconds: float = 30.0,
     ) -> Team:
-        """Open the team's own connections. A leader writes its address to ``announce``; a member waits for it."""
-        _load_allreduce()  # a second or more: not in the loop, and not while others wait
-        thread = LoopThread("strata-team")
+        """Open the team's own connections and find its leader. Its address goes to ``announce``, for ``file:PATH``.
+
+        A peer that finds no leader starts all the same, and goes on looking. ``note`` is told what happens to the team.
+        """
+        links = HivemindLinks.start(settings, identity_path, timeout_seconds)
+        team = cls(links, Crew(links, settings, note))
         try:
-            where = [] if settings.leader else _leader_address(settings.peers, timeout_seconds)
-            host = f"/ip4/{settings.host}/tcp/{settings.port}"
-            libp2p = thread.run(create_libp2p(where, identity_path, host), timeout_seconds)
-            leader_id = libp2p.peer_id if settings.leader else where[0].rsplit("/p2p/", 1)[-1]
-            team = cls(thread, libp2p, settings, leader_id)
-            thread.run(team._serve(), 10.0)
+            team._roster = identity_path.with_name("team-roster.json")
+            if announce is not None:
+                body = {"peer_id": team.peer_id, "maddrs": team.maddrs}
+                write_atomically(announce, json.dumps(body).encode())
+            term, contacts = read_roster(team._roster)
+            contacts += configured(settings.peers, timeout_seconds if settings.rank else 0.0)
+            mine = {contact.peer_id: contact for contact in contacts if contact.peer_id != team.peer_id}
+            links.run(team._open(list(mine.values()), term), timeout_seconds)
         except BaseException:
-            thread.close()
+            links.close()
             raise
-        if announce is not None:
-            body = {"peer_id": libp2p.peer_id, "maddrs": libp2p.maddrs}
-            write_atomically(announce, json.dumps(body).encode())
         return team
+
+    async def _open(self, contacts: list[Contact], term: int) -> None:
+        await self.crew.open(contacts, term)
+        self._watch = asyncio.create_task(self._watch_and_save())
+
+    async def _watch_and_save(self) -> None:
+        saved = asyncio.create_task(self._save())
+        try:
+            await self.crew.watch()
+        finally:
+            saved.cancel()
+
+    async def _save(self) -> None:
+        """Keep the term and everybody's address, for the next start."""
+        known: Any = None
+        while True:
+            lead = self.crew.lead
+            now = (lead.term, tuple(lead.known.values()))
+            if now != known and self._roster is not None:
+                body = {"term": lead.term, "contacts": [contact.to_json() for contact in lead.known.values()]}
+                write_atomically(self._roster, json.dumps(body).encode())
+                known = now
+            await asyncio.sleep(self.settings.silent_seconds)
+
+    # ---- who leads ----
+
+    @property
+    def leading(self) -> bool:
+        """Whether this peer speaks to the chain for the team now."""
+        return self.crew.lead.leading
+
+    @property
+    def minority(self) -> bool:
+        """Whether this peer leads, but less than half of what the team was lately."""
+        return self.leading and self.crew.lead.is_minority(self.crew.clock())
+
+    def status(self) -> dict[str, Any]:
+        """The team as it is now, for people."""
+        lead, now = self.crew.lead, self.crew.clock()
+        leader = lead.leader.peer_id if lead.leader is not None and not lead.is_silent(now) else ""
+        here = [contact.peer_id for contact in lead.alive(now)] if lead.leading else []
+        return {"leading": lead.leading, "leader": leader, "term": lead.term, "peers": here}
+
+    # ---- averaging ----
 
     def average(self, vector: Vector, round_key: str, deadline_seconds: float, tokens: int = 0) -> TeamResult:
         """The mean of the team's vectors; our own, unchanged, when that can't be had within the deadline."""
-        patience = 1.0 if self._settings.leader else MEMBER_PATIENCE
+        patience = 1.0 if self.leading else MEMBER_PATIENCE
         longest = deadline_seconds * (0.5 + 0.5 * patience) + 2.0
         try:
-            return self._thread.run(self._average(vector, round_key, deadline_seconds, patience, tokens), longest)
+            return self._run(self._average(vector, round_key, deadline_seconds, tokens), longest)
         except (SwarmError, OSError) as error:  # OSError: our own p2pd is gone
             log.warning("the team did not average %s: %s", round_key, error)
             return TeamResult(vector, 1, tokens, str(error))
 
-    def announce_intent(self, intent: Mapping[str, Any]) -> None:
-        """A leader says what it trains now (model, round, head, assignment)."""
-        self._intent = dict(intent)
+    async def _average(self, vector: Vector, key: str, seconds: float, tokens: int) -> TeamResult:
+        """Half of the time is for meeting, half for the work. Where the leader dies, once more with the next."""
+        end = time.monotonic() + seconds
+        while True:
+            try:
+                return await self._average_once(vector, key, seconds, tokens)
+            except SwarmError as error:
+                if end - time.monotonic() < RETRY_SHARE * seconds:
+                    raise
+                log.info("the team's average of %s begins anew: %s", key, error)
+                await self._leader_again(end - time.monotonic() - RETRY_SHARE * seconds)
+                seconds = end - time.monotonic()
 
-    def intent(self, timeout_seconds: float = 5.0) -> dict[str, Any] | None:
-        """What the leader trains now; ``None`` when it has not said."""
-        found = self._thread.run(self._ask({"op": "intent"}, timeout_seconds), timeout_seconds + 1.0).get("intent")
-        return found if isinstance(found, dict) else None
+    async def _leader_again(self, seconds: float) -> None:
+        """Wait until somebody leads; ``SwarmError`` where nobody does in time."""
+        deadline = time.monotonic() + seconds
+        while True:
+            lead, now = self.crew.lead, self.crew.clock()
+            if lead.leading or (lead.leader is not None and now - lead.heard < 0.5 * lead.silent_seconds):
+                return
+            if time.monotonic() >= deadline:
+                raise SwarmError("the team has no leader")
+            await asyncio.sleep(min(0.1, lead.silent_seconds / 20))
+
+    async def _average_once(self, vector: Vector, key: str, seconds: float, tokens: int) -> TeamResult:
+        crew = self.crew
+        leading, leader = crew.lead.leading, crew.lead.leader
+
+        async def meet(name: str, value: Any, wait: float) -> dict[str, Any]:
+            values = (await crew.meet(name, value, wait)).get("values")
+            return values if isinstance(values, dict) else {}
+
+        try:
+            offer = Offer(vector, tokens, crew.me)
+            name = leader.peer_id if leader is not None else ""
+            mean = await average(self._links, meet, name, key, offer, 0.5 * seconds, 0.5 * seconds)
+        finally:
+            if leading:
+                asyncio.get_running_loop().call_later(5.0, crew.meeting.forget, f"{key}/")
+        return TeamResult(mean.vector, len(mean.group), mean.tokens, mean.reason)
+
+    # ---- training together ----
+
+    def round(self, key: str, size: int, rows: int) -> TeamRound:
+        """A round to train in together: vectors of ``size`` values, ``rows`` rows of text a step and peer."""
+        return TeamRound(self.crew, key, size, rows)
+
+    def enter(self, round_: TeamRound) -> Start | None:
+        """Where to begin in a round; None: where we are, for the team can't be asked."""
+        if self.settings.mode == "delta":
+            return round_.start
+        try:
+            return self._run(round_.enter(), 2 * self.settings.wait_seconds + 10.0)
+        except (SwarmError, OSError) as error:
+            log.warning("the team can't be entered: %s", error)
+            return None
+
+    def share(self, round_: TeamRound, vector: Vector, tokens: int, step: int) -> Shared:
+        """Average with the team in mid-round; our own vector where that can't be."""
+        try:
+            return self._run(
+                round_.share(vector, tokens, step), (1 + MEMBER_PATIENCE) * self.settings.wait_seconds + 10
+            )
+        except (SwarmError, OSError) as error:
+            log.warning("the team did not average: %s", error)
+            return round_.skip(vector, str(error))
+
+    def give(self, round_: TeamRound, state: State, step: int) -> None:
+        """A leader's state for those who wait for it."""
+        self._run(round_.give(state, step), 10.0)
+
+    def finish(self, round_: TeamRound) -> None:
+        """We have finished training in a round."""
+        self._run(round_.finish(), 10.0)
+
+    # ---- what the stand-in holds ----
+
+    def keep_with(self, keep: Keep) -> None:
+        """What to do with a delta that the leader hands over to us."""
+        self.crew.keep = keep
+
+    def hand_over(self, handover: Handover, seconds: float) -> bool:
+        """Give a sealed delta to the stand-in, if there is one; whether it holds it now."""
+        if not self.leading:
+            return False
+        try:
+            return self._run(self.crew.hand_over(handover, seconds), seconds + 3.0)
+        except (SwarmError, OSError) as error:
+            log.warning("the stand-in does not hold our delta: %s", error)
+            return False
+
+    # ---- the end ----
+
+    def _run(self, coroutine: Coroutine[Any, Any, Result], seconds: float) -> Result:
+        return self._links.run(coroutine, seconds)
 
     def close(self) -> None:
         """Leave the team."""
-        if self._thread.loop.is_closed():
-            return
-        try:
-            self._thread.run(self._libp2p.shutdown(), 4.0)
-        except SwarmError as error:
-            log.warning("the team's peer-to-peer daemon is killed: %s", error)
-        self._libp2p.kill()
-        self._thread.close()
+        close = getattr(self._links, "close", None)
+        if close is not None:
+            close()
 
     def __enter__(self) -> Self:
         return self
@@ -189,198 +239,43 @@ class Team:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    # ---- the meeting point ----
 
-    async def _serve(self) -> None:
-        if not self._settings.leader:
-            return
-        from hivemind.proto import runtime_pb2
-
-        async def handler(request: Any, context: Any) -> Any:
-            answer = await self._handle(bytes(request.metadata), context.remote_id.to_base58())
-            return runtime_pb2.ExpertResponse(metadata=json.dumps(answer).encode())
-
-        await self._libp2p.p2p.add_protobuf_handler(HANDLER, handler, runtime_pb2.ExpertRequest)
-
-    async def _handle(self, data: bytes, remote: str) -> dict[str, Any]:
-        try:
-            message = load_json(data.decode()) if len(data) <= MAX_MESSAGE_BYTES else None
-        except ValueError:
-            message = None
-        allowed = not self._settings.allow or remote in self._settings.allow
-        if not isinstance(message, dict) or not allowed or message.get("team") != self._settings.name:
-            return {"refused": "not of this team"}
-        if message.get("op") == "intent":
-            return {"intent": self._intent}
-        key, expected, seconds = message.get("key"), message.get("expected"), message.get("seconds")
-        if not isinstance(key, str) or type(expected) is not int or not isinstance(seconds, int | float):
-            return {"refused": "malformed"}
-        come = self._meeting.come(key, remote, message.get("value"), expected, min(seconds, MAX_WAIT_SECONDS), False)
-        return {"values": await come}
-
-    async def _ask(self, message: dict[str, Any], seconds: float) -> dict[str, Any]:
-        from hivemind.p2p import PeerID
-        from hivemind.p2p.p2p_daemon_bindings.control import P2PDaemonError, P2PHandlerError
-        from hivemind.p2p.p2p_daemon_bindings.utils import ControlFailure
-        from hivemind.proto import runtime_pb2
-
-        if self._settings.leader:
-            return await self._handle(json.dumps({**message, "team": self._settings.name}).encode(), self.peer_id)
-        data = json.dumps({**message, "team": self._settings.name}).encode()
-        request = runtime_pb2.ExpertRequest(metadata=data)
-        try:
-            async with asyncio.timeout(seconds + MESSAGE_GRACE_SECONDS):
-                await self._libp2p.connect(self._leader_id, _leader_address(self._settings.peers, 0.0))
-                call = self._libp2p.p2p.call_protobuf_handler
-                answer = await call(PeerID.from_base58(self._leader_id), HANDLER, request, runtime_pb2.ExpertResponse)
-                found = load_json(answer.metadata.decode())
-        except TimeoutError as error:
-            raise SwarmError("the leader did not answer in time") from error
-        except (P2PDaemonError, P2PHandlerError, ControlFailure, OSError, EOFError, ValueError) as error:
-            raise SwarmError(f"the leader can't be asked: {error}") from error
-        if not isinstance(found, dict) or "refused" in found:
-            raise SwarmError(f"the leader refused: {found}")
-        return found
-
-    async def _meet(self, key: str, value: Any, expected: int, deadline: float) -> dict[str, Any]:
-        """Wait at the leader's barrier; who came, with what."""
-        seconds = deadline - time.monotonic()
-        if self._settings.leader:
-            return await self._meeting.come(key, self.peer_id, value, expected, seconds, True)
-        asked = {"op": "meet", "key": key, "value": value, "expected": expected, "seconds": seconds}
-        values = (await self._ask(asked, seconds)).get("values")
-        return values if isinstance(values, dict) else {}
-
-    # ---- averaging ----
-
-    async def _average(
-        self, vector: Vector, round_key: str, seconds: float, patience: float, tokens: int
-    ) -> TeamResult:
-        """Half of the time is for meeting, half for the work."""
-        import numpy as np
-
-        finite = bool(np.isfinite(vector).all())
-        mine = {"n": int(vector.size), "finite": finite, "tokens": tokens, "sums": _encode(block_sums(vector))}
-        try:
-            until = time.monotonic() + 0.5 * seconds * patience
-            here = await self._meet(f"{round_key}/join", mine, self._settings.size, until)
-            group = _usable(here, int(vector.size))
-            if not finite or self.peer_id not in group or len(group) < 2:
-                came = f"{len(here)} of the team came, {len(group)} with a vector that fits"
-                return TeamResult(vector, 1, tokens, came if finite else "our own vector is not finite")
-            deadline = time.monotonic() + 0.5 * seconds
-            result = await self._reduce(vector, round_key, sorted(group), deadline - 0.1 * seconds)
-            good = result is not None and _is_mean(result, [here[peer]["sums"] for peer in group])
-            done = await self._meet(f"{round_key}/done", good, len(group), deadline)
-            if not good or result is None or len(done) < len(group) or not all(done.values()):
-                return TeamResult(vector, 1, tokens, "the average was incomplete: a peer went away or failed")
-            return TeamResult(result, len(group), sum(int(here[peer]["tokens"]) for peer in group))
-        finally:
-            asyncio.get_running_loop().call_later(5.0, self._meeting.forget, f"{round_key}/")
-
-    async def _reduce(self, vector: Vector, round_key: str, group: Sequence[str], deadline: float) -> Vector | None:
-        """Hivemind's all-reduce over the group; ``None`` when it failed."""
-        import torch
-        from hivemind.averaging.allreduce import AllReduceRunner
-        from hivemind.averaging.partition import AllreduceException
-        from hivemind.p2p import PeerID
-        from hivemind.p2p.p2p_daemon_bindings.control import P2PDaemonError, P2PHandlerError
-        from hivemind.p2p.p2p_daemon_bindings.utils import ControlFailure
-
-        seconds = max(0.1, deadline - time.monotonic())
-        group_id = hashlib.sha256("|".join((self._settings.name, round_key, *group)).encode()).digest()
-        tensor = torch.from_numpy(vector.copy())
-        runner = AllReduceRunner(
-            p2p=self._libp2p.p2p,
-            servicer_type=AllReduceRunner,
-            prefix=group_id.hex()[:32],
-            group_id=group_id,
-            tensors=(tensor,),
-            ordered_peer_ids=[PeerID.from_base58(peer) for peer in group],
-            peer_fractions=tuple(1.0 / len(group) for _ in group),
-            sender_timeout=0.7 * seconds,
-            reducer_timeout=0.9 * seconds,
-        )
-        await runner.add_p2p_handlers(self._libp2p.p2p, namespace=group_id.hex()[:32])
-        try:
-            ready = await self._meet(f"{round_key}/ready", self.maddrs, len(group), deadline - 0.5 * seconds)
-            if len(ready) < len(group):
-                return None
-            async with asyncio.timeout(max(0.1, deadline - time.monotonic())):
-                for peer in group:
-                    if peer != self.peer_id:
-                        await self._libp2p.connect(peer, [str(maddr) for maddr in ready[peer]])
-                deltas = [delta async for delta in runner.run()]
-            total: Vector = (tensor + deltas[0]).numpy()
-            return total
-        except (TimeoutError, AllreduceException, P2PDaemonError, P2PHandlerError, ControlFailure, OSError) as error:
-            log.warning("the all-reduce of %s failed: %r", round_key, error)
-            return None
-        finally:
-            await runner.remove_p2p_handlers(self._libp2p.p2p, namespace=group_id.hex()[:32])
-
-
-def _load_allreduce() -> None:
-    lean_hivemind()
-    importlib.import_module("hivemind.averaging.allreduce")
-
-
-def block_sums(vector: Vector) -> NDArray[np.float64]:
-    """Sums and sums of magnitudes over ``BLOCKS`` even parts of a vector, in float64: two rows."""
-    import numpy as np
-
-    edges = np.linspace(0, vector.size, min(BLOCKS, max(1, vector.size)), endpoint=False).astype(np.int64)
-    if vector.size == 0:
-        return np.zeros((2, 1))
-    return np.stack(
-        [np.add.reduceat(vector, edges, dtype=np.float64), np.add.reduceat(np.abs(vector), edges, dtype=np.float64)]
-    )
-
-
-def _encode(sums: NDArray[np.float64]) -> str:
-    return base64.b64encode(sums.astype("<f8").tobytes()).decode()
-
-
-def _is_mean(result: Vector, announced: Sequence[str]) -> bool:
-    """Whether the result's block sums are the mean of those that were announced, up to rounding."""
-    import numpy as np
-
-    found = block_sums(result)
-    rows = [np.frombuffer(base64.b64decode(text), dtype="<f8") for text in announced]
-    if any(row.size != found.size for row in rows) or not np.isfinite(found).all():
-        return False
-    mean = np.mean([row.reshape(found.shape) for row in rows], axis=0)
-    return bool((np.abs(found[0] - mean[0]) <= TOLERANCE * mean[1] + 1e-12).all())
-
-
-def _usable(here: Mapping[str, Any], size: int) -> list[str]:
-    """The peers that came with a vector that fits ours."""
-    return [
-        peer
-        for peer, value in here.items()
-        if isinstance(value, dict)
-        and value.get("n") == size
-        and value.get("finite") is True
-        and type(value.get("tokens")) is int
-        and isinstance(value.get("sums"), str)
-    ]
-
-
-def _leader_address(peers: Sequence[str], wait_seconds: float) -> list[str]:
-    """The leader's multiaddrs, from the settings or from the file that it writes."""
-    if not peers:
-        raise ConfigError("a team's member must be told where its leader is: team.peers")
+def configured(peers: Sequence[str], wait_seconds: float) -> list[Contact]:
+    """Contacts from multiaddresses, or from the file that a leader writes. The first is the leader's."""
     deadline = time.monotonic() + wait_seconds
-    while True:
-        try:
-            return _read_addresses(peers[0])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            if time.monotonic() >= deadline:
-                raise SwarmError(f"the team's leader can't be found at {peers[0]}: {error}") from error
-        time.sleep(0.2)
+    found: dict[str, Contact] = {}
+    for rank, peer in enumerate(peers):
+        while True:
+            try:
+                for maddr in _read_addresses(peer):
+                    peer_id = maddr.rsplit("/p2p/", 1)[1]
+                    before = found.get(peer_id, Contact(peer_id, rank))
+                    found[peer_id] = Contact(peer_id, before.rank, (*before.maddrs, maddr))
+                break
+            except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+                if time.monotonic() >= deadline:
+                    log.warning("no team peer at %s: %s", peer, error)
+                    break
+            time.sleep(0.2)
+    return list(found.values())
 
 
 def _read_addresses(peer: str) -> list[str]:
     if not peer.startswith("file:"):
         return [peer]
     return [str(maddr) for maddr in json.loads(Path(peer.removeprefix("file:")).read_text())["maddrs"]]
+
+
+def read_roster(path: Path) -> tuple[int, list[Contact]]:
+    """The term and the contacts of the last run; nothing where there was none."""
+    try:
+        if path.stat().st_size > MAX_ROSTER_BYTES:
+            return 0, []
+        body = json.loads(path.read_text())
+        term = body["term"]
+        return (term if type(term) is int else 0), [Contact.from_json(value) for value in body["contacts"]]
+    except FileNotFoundError:
+        return 0, []
+    except (OSError, ValueError, KeyError, TypeError, SwarmError) as error:
+        log.warning("%s can't be read: %s", path, error)
+        return 0, []

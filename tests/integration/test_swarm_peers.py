@@ -1,4 +1,4 @@
-"""The DHT, signed heartbeats, streams and teams, with real libp2p daemons on loopback."""
+"""The DHT, signed heartbeats and streams, with real libp2p daemons on loopback."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import psutil
 import pytest
 from eth_account import Account as EthAccount
@@ -24,7 +23,6 @@ from node.identity import prepare_identity
 from node.streaming import GenerateClient, GenerateServer, StreamLimits
 from node.swarm import PeerInfo, Swarm, run_bootstrap
 from node.swarm_records import heartbeat_key, make_record
-from node.team import Team, TeamSettings
 
 pytestmark = pytest.mark.slow
 CHAIN = 31337
@@ -180,83 +178,3 @@ def test_generate_when_the_peer_has_no_such_service_then_swarm_error(
 ) -> None:
     with pytest.raises(SwarmError, match="can't be asked"):
         asyncio.run(_collect(client, _peer(pair[1]), {"count": 1}))
-
-
-@pytest.fixture(scope="module")
-def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Team, Team]]:
-    folder = tmp_path_factory.mktemp("team")
-    allow = (prepare_identity(folder / "leader.key"), prepare_identity(folder / "member.key"))
-    leader = TeamSettings("team", True, 2, allow=allow)
-    member = TeamSettings("team", False, 2, peers=(f"file:{folder / 'team.json'}",))
-    with (
-        Team.start(leader, folder / "leader.key", announce=folder / "team.json") as first,
-        Team.start(member, folder / "member.key") as second,
-    ):
-        yield first, second
-
-
-def _both(team: tuple[Team, Team], key: str, own: Any, other: Any, seconds: float = 30.0) -> tuple[Any, Any]:
-    results: dict[str, Any] = {}
-    thread = threading.Thread(target=lambda: results.update(m=team[1].average(other, key, seconds, 7)))
-    thread.start()
-    result = team[0].average(own, key, seconds, 5)
-    thread.join(30)
-    return result, results["m"]
-
-
-def test_average_when_both_come_then_each_has_the_mean(team: tuple[Team, Team]) -> None:
-    generator = np.random.default_rng(0)
-    own, other = generator.standard_normal((2, 200_000)).astype(np.float32)
-    for result in _both(team, "mean", own, other):
-        assert (result.peers, result.tokens, result.reason) == (2, 12, "")
-        np.testing.assert_allclose(result.vector, (own + other) / 2, atol=1e-6)
-
-
-@pytest.mark.parametrize("bad", ["nan", "inf", "shape"])
-def test_average_when_the_member_is_unusable_then_the_leader_keeps_its_own(team: tuple[Team, Team], bad: str) -> None:
-    own = np.ones(1000, dtype=np.float32)
-    other = own[:-1].copy() if bad == "shape" else np.where(np.arange(1000) == 3, np.float32(bad), own)
-    result, _ = _both(team, f"bad-{bad}", own, other.astype(np.float32))
-    assert result.peers == 1 and result.tokens == 5 and (result.vector == own).all() and result.reason
-
-
-def test_average_when_the_member_stays_away_then_the_leader_goes_on_in_time(team: tuple[Team, Team]) -> None:
-    own, start = np.ones(1000, dtype=np.float32), time.monotonic()
-    result = team[0].average(own, "alone", 2.0, 5)
-    assert result.peers == 1 and (result.vector == own).all() and time.monotonic() - start < 3.0
-
-
-def test_intent_when_the_leader_says_it_then_the_member_knows(team: tuple[Team, Team]) -> None:
-    team[0].announce_intent({"model": 2, "round": 5})
-    assert team[1].intent() == {"model": 2, "round": 5}
-
-
-def test_team_when_a_stranger_comes_then_it_is_refused(team: tuple[Team, Team], tmp_path: Path) -> None:
-    stranger = TeamSettings("team", False, 2, peers=(team[0].maddrs[0],))
-    with Team.start(stranger, tmp_path / "stranger.key") as uninvited, pytest.raises(SwarmError, match="refused"):
-        uninvited.intent()
-
-
-def test_average_when_the_member_dies_in_the_middle_then_the_leader_keeps_its_own(tmp_path: Path) -> None:
-    leader = TeamSettings("t", True, 2)
-    member = TeamSettings("t", False, 2, peers=(f"file:{tmp_path / 'team.json'}",))
-    own = np.ones(4_000_000, dtype=np.float32)
-    with (
-        Team.start(leader, tmp_path / "l.key", announce=tmp_path / "team.json") as first,
-        Team.start(member, tmp_path / "m.key") as second,
-    ):
-        thread = threading.Thread(target=second.average, args=(own * 3, "cut", 3.0, 7))
-        thread.start()
-        killer = threading.Timer(0.08, second._libp2p.kill)
-        killer.start()
-        start = time.monotonic()
-        result = first.average(own, "cut", 3.0, 5)
-        assert time.monotonic() - start < 6.0
-        assert result.peers == 1 and (result.vector == own).all(), "a vector averaged in parts came through"
-        thread.join(30)
-
-
-def test_team_when_told_its_host_then_it_listens_there_alone(tmp_path: Path) -> None:
-    settings = TeamSettings("team", True, 2, host="127.0.0.2")
-    with Team.start(settings, tmp_path / "team.key") as team:
-        assert [str(maddr).split("/")[2] for maddr in team.maddrs] == ["127.0.0.2"]

