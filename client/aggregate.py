@@ -17,16 +17,16 @@ import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from client.codes import EXPONENT_MIN, WEIGHT_ONE, Codes, Float32
+from client.codes import EXPONENT_MIN, WEIGHT_ONE, Codes, Float32, Int64
 from client.errors import DeltaError
 from client.recipe import Outer
 
 SEGMENT = 1 << 18
 _BLOCK = 1 << 16
 _UNIT = np.float32(2.0 ** (EXPONENT_MIN - 16))
-_TINY = np.uint32((127 - 64) << 23)  # the bits of 2**-64
+_TINY = np.int32((127 - 64) << 23)  # the bits of 2**-64
+_ONE, _SIGN_PLACE, _MAGNITUDE = np.int32(1), np.int32(31), np.int32(0x7FFFFFFF)
 
 
 def norm_of(codes: Codes) -> int:
@@ -49,19 +49,24 @@ def clipped_weights(norms: Sequence[int], weights_q16: Sequence[int]) -> list[in
     ]
 
 
-def sum_segment(codes: Iterable[Codes], weights: Sequence[int], low: int, high: int) -> Float32:
-    """The update for places ``low..high-1``, of weights already clipped."""
+def sum_segment(
+    codes: Iterable[Codes], weights: Sequence[int], low: int, high: int, room: Int64 | None = None
+) -> Float32:
+    """The update for places ``low..high-1``, of weights already clipped. ``room``: where to sum; else new memory."""
     assert sum(weights) <= WEIGHT_ONE, "the bound on int64 sums rests on it"
-    total: NDArray[np.int64] = np.zeros(high - low, dtype=np.int64)
+    total = np.empty(high - low, dtype=np.int64) if room is None else room[: high - low]
+    total.fill(0)
     for code, weight in zip(codes, weights, strict=True):
         if weight:
             code.add_to(total, low, weight)
     return as_update(total)
 
 
-def as_update(total: NDArray[np.int64]) -> Float32:
+def as_update(total: Int64) -> Float32:
     """Sums in units of ``2**-46`` as float32: one rounding."""
-    return total.astype(np.float32) * _UNIT
+    update = total.astype(np.float32)
+    update *= _UNIT
+    return update
 
 
 def aggregate(codes: Sequence[Codes], weights_q16: Sequence[int], n: int, segment: int = SEGMENT) -> Float32:
@@ -69,10 +74,10 @@ def aggregate(codes: Sequence[Codes], weights_q16: Sequence[int], n: int, segmen
     if any(code.n != n for code in codes):
         raise DeltaError(f"a delta is not for {n} values")
     weights = clipped_weights([norm_of(code) for code in codes], weights_q16)
-    update = np.empty(n, dtype=np.float32)
+    update, room = np.empty(n, dtype=np.float32), np.empty(min(segment, n), dtype=np.int64)
     for low in range(0, n, segment):
         high = min(low + segment, n)
-        update[low:high] = sum_segment(codes, weights, low, high)
+        update[low:high] = sum_segment(codes, weights, low, high, room)
     return update
 
 
@@ -91,13 +96,13 @@ def apply_round(
     theta: Float32, momentum: Float32, codes: Sequence[Codes], weights: Sequence[int], outer: Outer
 ) -> None:
     """Sum and step, one segment after the other, in place: nothing as long as the model is needed."""
-    step = OuterStep(outer)
+    step, room = OuterStep(outer), np.empty(SEGMENT, dtype=np.int64)
     for low in range(0, len(theta), SEGMENT):
         high = min(low + SEGMENT, len(theta))
-        step.apply(theta[low:high], momentum[low:high], sum_segment(codes, weights, low, high))
+        step.apply(theta[low:high], momentum[low:high], sum_segment(codes, weights, low, high, room))
 
 
-def apply_sum(theta: Float32, momentum: Float32, total: NDArray[np.int64], outer: Outer) -> None:
+def apply_sum(theta: Float32, momentum: Float32, total: Int64, outer: Outer) -> None:
     """The step where the sum of all deltas, in units of ``2**-46``, was taken before. In place."""
     step = OuterStep(outer)
     for low in range(0, len(theta), SEGMENT):
@@ -112,7 +117,7 @@ class OuterStep:
         self._rate = np.float32(outer.lr_q16) / np.float32(65536)
         self._decay = np.float32(outer.momentum_q16) / np.float32(65536)
         self._step = np.empty(_BLOCK, dtype=np.float32)
-        self._bits = np.empty(_BLOCK, dtype=np.uint32)
+        self._keep = np.empty(_BLOCK, dtype=np.int32)
 
     def apply(self, theta: Float32, momentum: Float32, update: Float32) -> None:
         """Pieces of one length; ``theta`` and ``momentum`` are written to."""
@@ -134,6 +139,8 @@ class OuterStep:
 
     def _flush(self, values: Float32) -> None:
         """Magnitudes below ``2**-64`` become +0. By whole numbers: a masked assignment takes twenty times as long."""
-        bits, magnitudes = values.view(np.uint32), self._bits[: len(values)]
-        np.bitwise_and(bits, np.uint32(0x7FFFFFFF), out=magnitudes)
-        np.multiply(bits, magnitudes >= _TINY, out=bits)
+        bits, keep = values.view(np.int32), self._keep[: len(values)]
+        np.bitwise_and(bits, _MAGNITUDE, out=keep)
+        np.subtract(_TINY - _ONE, keep, out=keep)
+        np.right_shift(keep, _SIGN_PLACE, out=keep)  # all ones where the difference is negative
+        np.bitwise_and(bits, keep, out=bits)

@@ -12,12 +12,12 @@ from client.codes import EXPONENT_MAX, EXPONENT_MIN, MAX_VALUES, Codes, DenseCod
 from client.errors import DeltaError
 from client.payload import CODEC_NUMBERS, HEADER, MAGIC, VERSION, decode_codes, max_payload_bytes
 from client.recipe import MAX_CHUNK
-from client.topk import fit_levels, largest
+from client.topk import PREFIX, fit_levels, largest
 
 __all__ = ["Codes", "Encoder", "decode_codes", "encode", "max_payload_bytes"]
 
 _INFINITY_BITS = 0x7F800000
-_BLOCK = 1 << 16  # values looked at together: with their bits and keys they stay in a processor core's own cache
+_BLOCK = 1 << 16  # values looked at together: with their prefixes they stay in a processor core's own cache
 _BATCH = 32  # blocks whose levels are fitted together
 _ZSTD_LEVEL = 3
 
@@ -82,10 +82,10 @@ class Encoder:
 
     def _take(self, span: Span) -> None:
         block = self._buffer[: self._filled].reshape(span.chunks, span.width)
-        magnitudes = block.view(np.uint32) & np.uint32(0x7FFFFFFF)
-        if magnitudes.max() >= _INFINITY_BITS:
+        prefixes = block.view(np.uint32) & PREFIX
+        if prefixes.max() >= _INFINITY_BITS:
             raise DeltaError(f"the delta has NaN or infinity between places {span.low} and {span.high - 1}")
-        self._planes.add(span, block, magnitudes)
+        self._planes.add(span, block, prefixes)
         self._filled, self._span = 0, next(self._spans, None)
 
     def finish(self) -> tuple[bytes, Codes]:
@@ -101,9 +101,9 @@ class Encoder:
 
 
 class _Planes(Protocol):
-    """What one codec makes of blocks of whole chunks."""
+    """What one codec makes of blocks of whole chunks; ``prefixes`` are the values' bits & ``PREFIX``."""
 
-    def add(self, span: Span, block: Float32, magnitudes: NDArray[np.uint32]) -> None: ...
+    def add(self, span: Span, block: Float32, prefixes: NDArray[np.uint32]) -> None: ...
 
     def finish(self) -> tuple[Codes, bytes]: ...
 
@@ -120,10 +120,10 @@ class _Sparse:
         self._exponents = np.empty(shape.chunks, dtype=np.int8)
         self._waiting: list[tuple[Span, Float32]] = []
 
-    def add(self, span: Span, block: Float32, magnitudes: NDArray[np.uint32]) -> None:
+    def add(self, span: Span, block: Float32, prefixes: NDArray[np.uint32]) -> None:
         if self._waiting and (self._waiting[0][0].k != span.k or len(self._waiting) == _BATCH):
             self._fit()
-        chosen = largest(magnitudes, span.k)
+        chosen = largest(prefixes, span.k)
         self._places[span.kept] = chosen.reshape(-1)
         starts = np.arange(span.chunks, dtype=np.int64) * span.width
         self._waiting.append((span, block.reshape(-1)[chosen + starts[:, None]]))
@@ -156,8 +156,8 @@ class _Dense:
         self._values = np.empty(shape.n, dtype=kind)
         self._exponents = np.empty(shape.chunks, dtype=np.int8)
 
-    def add(self, span: Span, block: Float32, magnitudes: NDArray[np.uint32]) -> None:
-        top = (magnitudes.max(axis=1) >> np.uint32(23)).astype(np.int32) - 127
+    def add(self, span: Span, block: Float32, prefixes: NDArray[np.uint32]) -> None:
+        top = (prefixes.max(axis=1) >> np.uint32(23)).astype(np.int32) - 127
         exponent = np.clip(top + 1 - self._bits, EXPONENT_MIN, EXPONENT_MAX)
         scale = ((127 - exponent) << 23).view(np.float32)[:, None]
         with np.errstate(over="ignore", under="ignore"):

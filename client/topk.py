@@ -12,21 +12,20 @@ from numpy.typing import NDArray
 from client.codes import EXPONENT_MAX, EXPONENT_MIN, HIGH, LOW, ZERO_LEVEL, Float32
 
 _RATIO_EDGES = np.array([10, 13, 19])  # in eighths: 5, 6, 8 or 12 quarters, whichever is nearest
-_PREFIX = np.uint32(0x7FFFF000)  # a magnitude without its low 12 bits, where a key has its place
+PREFIX = np.uint32(0x7FFFF000)  # of a float32's bits: its magnitude without the low 12, where a key has its place
 _PLACE = np.uint32(0xFFF)
 _GROUPS = (16, 8, 4)
 
 UInt32 = NDArray[np.uint32]
 
 
-def largest(bits: UInt32, k: int) -> NDArray[np.uint16]:
-    """The places of the ``k`` largest magnitudes of each row of float32 bits, rising.
+def largest(prefixes: UInt32, k: int) -> NDArray[np.uint16]:
+    """The places of the ``k`` largest magnitudes of each row, rising. ``prefixes``: bits & ``PREFIX``; used up.
 
-    Rows have at most 4096 values. The low 12 bits of a magnitude make room for its place, so the keys differ, and
-    every way to find the ``k`` largest keys finds the same ones.
+    Rows have at most 4096 values. A key is a magnitude's prefix and its place, so the keys differ, and every way to
+    find the ``k`` largest keys finds the same ones.
     """
-    width = bits.shape[1]
-    prefixes = bits & _PREFIX
+    width = prefixes.shape[1]
     group = next((size for size in _GROUPS if width % (8 * size) == 0 and width // size >= 4 * k), 0)
     if group == 0:
         return _by_partition(prefixes, k)
@@ -34,7 +33,7 @@ def largest(bits: UInt32, k: int) -> NDArray[np.uint16]:
 
 
 def _by_partition(prefixes: UInt32, k: int) -> NDArray[np.uint16]:
-    """A plain partition of the keys: numpy does that fast, and alike on every machine. ``prefixes`` is used up."""
+    """A plain partition of the keys."""
     width = prefixes.shape[1]
     prefixes |= np.arange(width, dtype=np.uint32)
     if k < width:
@@ -60,7 +59,8 @@ def _by_groups(prefixes: UInt32, k: int, group: int) -> NDArray[np.uint16]:
     found = _set_places((prefixes >= np.where(odd, np.uint32(0xFFFFFFFF), bounds)[:, None]).reshape(-1))
     row_of = found // width
     ends = np.searchsorted(row_of, np.arange(1, rows + 1))
-    odd |= np.diff(ends, prepend=0) > 4 * k
+    odd[0] |= ends[0] > 4 * k
+    odd[1:] |= ends[1:] - ends[:-1] > 4 * k
     keys = (prefixes.reshape(-1)[found] | (found - row_of * width).astype(np.uint32)).astype(np.uint64)
     keys |= row_of.astype(np.uint64) << np.uint64(32)
     keys.sort()
