@@ -147,6 +147,7 @@ class TrainJob:
     seed: bytes  # the round's: orders the windows
     miner: str  # address that the shards were dealt to
     member: int  # of the miner's team; 0 is the leader
+    ahead: bytes | None = None  # the miner's own delta of the round before, where that round is still judged
 
 
 @dataclass(frozen=True)

@@ -131,6 +131,7 @@ class Miner(Worker):
             seed=view.seed,
             miner=self.address,
             member=max(1, self.runtime.config.team.rank) if self.member else 0,
+            ahead=self._ahead(view),
         )
         trained = self._compute(view, job)
         if trained is None:
@@ -140,6 +141,16 @@ class Miner(Worker):
             self.worked = view.round
             return
         self._seal(view, job, delta, tokens, assigned_datasets(hand))
+
+    def _ahead(self, view: RoundInfo) -> bytes | None:
+        """Our delta of the round before, where the base head does not know that round yet: training goes on from there.
+
+        A team's peers have no common one before it is revealed, so they start from the base head.
+        """
+        if view.base_head == view.parent_head or self.parts.team is not None or self.member:
+            return None
+        record = self._record(self.chain.round(self.model.id, view.round - 1))
+        return self.parts.vault.payload(record) if record else None
 
     def _compute(self, view: RoundInfo, job: TrainJob) -> Trained | None:
         """Train under the process's compute lock, until done or until COMMIT is about to close."""

@@ -10,6 +10,7 @@ import pytest
 from client.audit_facts import RoundFacts
 from client.audit_log import AuditLog, Finding
 from client.audit_rounds import check_overlap
+from client.cid import digest_bytes
 from client.errors import Reverted
 from client.types import ZERO_DIGEST, Policy
 from contracts.enums import Phase, VoidReason
@@ -79,6 +80,9 @@ def test_rounds_when_one_is_judged_then_the_next_is_trained_from_the_head_before
     assert isinstance(judge, FakeJudge)
     assert [job.parent_head for job in judge.jobs[:3]] == heads[:3]
     assert [job.base_head for job in net.trainer.jobs[:3]] == [view.base_head for view in views]
+    sent = [chain.submissions(1, number)[0].digest for number in (1, 2)]
+    went_on = [job.ahead and digest_bytes(job.ahead) for job in net.trainer.jobs[:3]]
+    assert went_on == [None, *sent]  # each goes on from its own last delta, which its base head does not hold
     assert [event["round"] for event in told(net.miner, "trained")][:3] == [1, 2, 3]  # nothing was trained twice
 
 
