@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from client.aggregate import aggregate, apply_round, apply_sum, clipped_weights, norm_of, outer_step
-from client.cid import digest_bytes, digest_file
+from client.cid import DigestHasher, digest_bytes
 from client.codec import decode_codes, max_payload_bytes
 from client.codes import Codes, Float32
 from client.errors import AuditError, DeltaError, ManifestError
@@ -202,8 +202,9 @@ def _describe(
     if round_number - snapshot_round < state.genesis.snapshot_every:
         return head, None
     path = scratch / f"snapshot-{model_id}-{round_number}.safetensors"
-    write_tensors(path, {"theta": state.theta, "momentum": state.momentum})
-    return replace(head, snapshot=digest_file(path).hex(), snapshot_round=round_number, deltas=()), path
+    hasher = DigestHasher()
+    write_tensors(path, {"theta": state.theta, "momentum": state.momentum}, hasher.update)
+    return replace(head, snapshot=hasher.digest().hex(), snapshot_round=round_number, deltas=()), path
 
 
 def _snapshot_state(store: Store, head: Head, scratch: Path | None, timeout: float) -> ModelState:

@@ -10,7 +10,7 @@ other in the order of the genesis manifest.
 from __future__ import annotations
 
 import mmap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -112,8 +112,13 @@ class TensorFile:
         return out
 
 
-def write_tensors(path: Path, tensors: Mapping[str, NDArray[Any]]) -> None:
-    """Write float32, float16 or (as uint16) bfloat16 arrays; equal content gives equal bytes."""
+def write_tensors(
+    path: Path, tensors: Mapping[str, NDArray[Any]], also: Callable[[bytes | memoryview], object] | None = None
+) -> None:
+    """Write float32, float16 or (as uint16) bfloat16 arrays; equal content gives equal bytes.
+
+    ``also`` gets every piece that is written, to hash it on the way.
+    """
     header: dict[str, Any] = {}
     place = 0
     for name in sorted(tensors):
@@ -128,10 +133,19 @@ def write_tensors(path: Path, tensors: Mapping[str, NDArray[Any]]) -> None:
     if len(text) > MAX_HEADER_BYTES:
         raise ManifestError(f"a header of {len(text)} bytes; at most {MAX_HEADER_BYTES} are read back")
     with path.open("wb") as file:
-        file.write(len(text).to_bytes(8, "little") + text)
-        for name in sorted(tensors):
-            array = np.ascontiguousarray(tensors[name])
-            file.write(array.astype(array.dtype.newbyteorder("<"), copy=False).data)
+        for piece in _pieces(len(text).to_bytes(8, "little") + text, [tensors[name] for name in sorted(tensors)]):
+            file.write(piece)
+            if also is not None:
+                also(piece)
+
+
+def _pieces(header: bytes, arrays: Sequence[NDArray[Any]]) -> Iterator[bytes | memoryview]:
+    yield header
+    for array in arrays:
+        flat = np.ascontiguousarray(array).reshape(-1)
+        for low in range(0, len(flat), _BLOCK):
+            piece = flat[low : low + _BLOCK]
+            yield piece.astype(piece.dtype.newbyteorder("<"), copy=False).view(np.uint8).data
 
 
 def split_vector(vector: NDArray[Any], tensors: TensorList) -> dict[str, NDArray[Any]]:
