@@ -25,7 +25,7 @@ GAUGES = {  # of a model: name, key of the snapshot, help
     "heldout_loss": ("heldout_loss", "held-out loss as this validator measured it last, nats a token"),
     "train_tokens_per_second": ("tokens_per_second", "tokens trained a second, over the last half minute of training"),
     "training_share": ("training_share", "share of wall time spent in the inner loop"),
-    "team_peers": ("team_peers", "peers whose mean the last delta was"),
+    "averaged_peers": ("team_peers", "peers whose mean the last delta was"),
 }
 COUNTERS = {
     "tokens_trained": ("tokens_trained", "tokens trained in finished inner loops"),
@@ -140,7 +140,20 @@ def families(figures: Mapping[str, Any]) -> Iterator[Metric]:
             for direction in ("sent", "received"):
                 family.add_metric([direction], moved[direction])
             yield family
+    yield from _told(figures["told"])
     yield from _of_models(figures["models"])
+
+
+def _told(told: Mapping[str, Any]) -> Iterator[Metric]:
+    """Numbers, and how many there are of what is a list, of what parts of the node say of themselves."""
+    from prometheus_client.core import GaugeMetricFamily
+
+    for name, value in told.items():
+        for key, one in value.items() if isinstance(value, Mapping) else [("", value)]:
+            amount = len(one) if isinstance(one, list) else one
+            if isinstance(amount, int | float):
+                label = "_".join(part for part in ("strata", name, key) if part)
+                yield GaugeMetricFamily(label, f"{name}: {key or 'how many'}", amount)
 
 
 def _of_models(models: Mapping[str, Mapping[str, Any]]) -> Iterator[Metric]:

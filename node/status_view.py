@@ -88,16 +88,12 @@ def _facts(view: NodeView) -> list[tuple[str, RenderableType]]:
     if figures["block"] is not None:
         pace = figures["block_seconds"]
         rows.append(("block", f"{figures['block']}" + (f", one in about {pace:.3g} s" if pace else "")))
-    team = _team(status)
-    if team:
-        rows.append(("team", team))
     rows.append(("traffic", _traffic(figures)))
     cpu, memory = view.usage.get("cpu_seconds"), view.usage.get("memory_bytes")
     if isinstance(cpu, int | float) and isinstance(memory, int):
         rows.append(("uses", f"{duration(cpu)} of processor time, {size(memory)} of memory"))
-    pins = status.get("pins")
-    if pins is not None:
-        rows.append(("pins", _pins(pins)))
+    told = {**{key: status[key] for key in ("archive", "pins", "team") if key in status}, **figures["told"]}
+    rows += [(clean(str(key), 12), _told(value)) for key, value in sorted(told.items()) if value is not None]
     if status.get("metrics") and view.condition == "runs":
         rows.append(("metrics", _word(status, "metrics")))
     if figures["errors"]:
@@ -105,23 +101,21 @@ def _facts(view: NodeView) -> list[tuple[str, RenderableType]]:
     return [(label, Text(value)) for label, value in rows]
 
 
-def _team(status: Mapping[str, Any]) -> str:
-    """Who of the team is there, as far as the node says it."""
-    team = status.get("team")
-    if isinstance(team, Mapping):
-        return clean(", ".join(f"{key} {value}" for key, value in team.items() if isinstance(value, str | int | float)))
-    peers = status.get("team_peers")
-    if isinstance(peers, list):
-        return f"{len(peers)} peers: " + clean(", ".join(str(peer) for peer in peers))
-    return f"peer {_word(status, 'team_peer_id')}" if status.get("team_peer_id") else ""
-
-
-def _pins(pins: Any) -> str:
-    """How much is kept, as the node says it."""
-    if isinstance(pins, Mapping):
-        parts = [size(v) if k == "bytes" and isinstance(v, int) else f"{k} {v}" for k, v in pins.items()]
-        return clean(", ".join(parts))
-    return clean(str(pins))
+def _told(value: Any) -> str:
+    """What a part of the node says of itself (team, pins, archive), in a line."""
+    if not isinstance(value, Mapping):
+        return clean(", ".join(map(str, value)) if isinstance(value, list) else str(value))
+    said = []
+    for key, one in value.items():
+        if isinstance(one, bool):
+            said += [str(key)] if one else []
+        elif key == "bytes" and isinstance(one, int | float):
+            said.append(size(one))
+        elif isinstance(one, list):
+            said.append(_count(len(one), str(key).rstrip("s")))
+        elif isinstance(one, str | int | float) and one != "":
+            said.append(f"{key} {one}")
+    return clean(", ".join(said))
 
 
 def _traffic(figures: Mapping[str, Any]) -> str:

@@ -303,13 +303,15 @@ def test_watch_when_the_node_does_not_run_then_ctrl_c_ends_with_3(tmp_path: Path
 
 def test_draw_when_a_miner_trains_then_all_that_matters_is_there(tmp_path: Path) -> None:
     runtime = busy(tmp_path)
-    runtime.status.update(pins={"blobs": 12, "bytes": 31_000_000})
+    runtime.telemetry.ask("pins", lambda: {"blobs": 12, "bytes": 31_000_000})
+    runtime.telemetry.ask("team", lambda: {"leading": True, "cut_off": False, "term": 3, "peers": ["a", "b"]})
     record(runtime)
     text = drawn(tmp_path)
     for words in (
         "miner my-miner runs as process", "0x" + "ab" * 20, "devnet", "round 12 TRAIN, 57 blocks left", "round 11 SC",
         "step 3/40", "loss 2.7500", "tokens/s", "91.2% of the time spent training", "the mean of 2 peers",
-        "2.5 MB sent, 12.1 MB received", "blobs 12, 31 MB", "http://127.0.0.1:9/metrics", "averaged law 11",
+        "2.5 MB sent, 12.1 MB received", "blobs 12, 31 MB", "leading, term 3, 2 peers", "http://127.0.0.1:9/metrics",
+        "averaged law 11",
     ):  # fmt: skip
         assert words in text, f"{words!r} is not in\n{text}"
 

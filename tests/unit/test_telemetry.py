@@ -17,11 +17,12 @@ from typing import Any
 import pytest
 
 from node.config import NodeConfig
+from node.figures import deadline
 from node.metrics_http import open_page, page_text
 from node.reporter import Lines, Recorder, reported
 from node.runtime import open_runtime
 from node.sockets import SocketMeter, tree
-from node.telemetry import Telemetry, deadline
+from node.telemetry import Telemetry
 
 
 class Clock:
@@ -161,6 +162,29 @@ def test_observe_when_an_event_is_malformed_then_it_is_passed_over(telemetry: Te
     json.dumps(telemetry.snapshot(), allow_nan=False)
 
 
+def test_ask_when_parts_of_the_node_tell_then_it_is_there_and_a_failure_is_nothing(telemetry: Telemetry) -> None:
+    def fail() -> None:
+        raise RuntimeError("dictionary changed size during iteration")
+
+    telemetry.ask("pins", lambda: 12)
+    telemetry.ask("team", fail)
+    assert telemetry.snapshot()["told"] == {"pins": 12, "team": None}
+
+
+def test_resumed_when_read_back_then_the_figures_are_the_same(telemetry: Telemetry, clock: Clock) -> None:
+    feed(telemetry, {"event": "phase", "phase": "TRAIN", "phase_end": 30}, step(1, 10, 1001.0), step(2, 30, 1002.0))
+    feed(telemetry, {"event": "phase", "round": 2, "phase": "SCORE", "phase_end": 20}, {"event": "served", "tokens": 3})
+    feed(telemetry, {"event": "scored", "heldout_after": 2_000_000}, {"event": "averaged", "peers": 2})
+    telemetry.moved("content", 1, 2)
+    telemetry.set_sockets(3, 4)
+    telemetry.ask("pins", lambda: 12)
+    for block in (7, 8):
+        telemetry.saw_block(block)
+        clock.now += 2.0
+    before = json.loads(json.dumps(telemetry.snapshot()))
+    assert Telemetry.resumed(before, clock).snapshot() == before
+
+
 def test_runtime_when_a_role_speaks_then_telemetry_hears_it(tmp_path: Path) -> None:
     runtime = open_runtime(NodeConfig("n", tmp_path), "miner")
     runtime.events.write("train_step", "law", 1, step=1, steps=2, loss=3.0, tokens=5)
@@ -232,8 +256,11 @@ def test_page_when_read_over_http_then_prometheus_has_the_figures(telemetry: Tel
     from prometheus_client.parser import text_string_to_metric_families
 
     feed(telemetry, {"event": "phase", "phase": "TRAIN", "phase_end": 30}, step(3, 300, 1002.0, loss=2.5))
+    feed(telemetry, {"event": "averaged", "peers": 2})
     telemetry.moved("content", sent=10, received=20)
     telemetry.moved("chain", 5, 7, requests=1)
+    telemetry.ask("pins", lambda: 12)
+    telemetry.ask("team", lambda: {"leading": True, "peers": ["a", "b"], "leader": "a"})
     page = open_page("127.0.0.1", 0, lambda: figures(telemetry, tmp_path))
     assert page is not None and page.url.startswith("http://127.0.0.1:")
     try:
@@ -249,9 +276,12 @@ def test_page_when_read_over_http_then_prometheus_has_the_figures(telemetry: Tel
         for family in text_string_to_metric_families(text)
         for sample in family.samples
     }
+    names = [line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")]
+    assert len(names) == len(set(names))
     assert samples["strata_node_info", "miner", "n"] == 1
     assert (samples["strata_train_loss", "law"], samples["strata_train_step", "law"]) == (2.5, 3)
     assert samples["strata_phase", "TRAIN", "law"] == 1
+    assert (samples["strata_pins",], samples["strata_team_peers",], samples["strata_team_leading",]) == (12, 2, 1)
     assert samples["strata_content_bytes_total", "received"] == 20
     assert samples["strata_chain_bytes_total", "sent"] == 5
 
