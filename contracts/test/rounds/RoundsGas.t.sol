@@ -15,6 +15,7 @@ contract RoundsGasTest is RoundsWorld {
 
     string[] private _steps;
     mapping(string step => uint256) private _most;
+    uint256 private _last;
 
     function test_gas_whenAllSeatsAreTaken_thenEachTransactionIsBelowTheLimit() public {
         models.setPolicy(_long(64));
@@ -51,6 +52,8 @@ contract RoundsGasTest is RoundsWorld {
             _note("commitDelta");
         }
         reach(REVEAL);
+        rounds.tick(MODEL, round + 1);
+        _note("tick: open the next");
         for (uint256 i; i < MINERS; ++i) {
             revealDelta(i, used);
             _note("revealDelta");
@@ -65,6 +68,7 @@ contract RoundsGasTest is RoundsWorld {
             tick();
             _note(step);
         }
+        vm.snapshotValue(string.concat("rounds-", name), "tick: last page, releases the next", _last);
         for (uint256 i; i < _steps.length; ++i) {
             vm.snapshotValue(string.concat("rounds-", name), _steps[i], _most[_steps[i]]);
             assertLt(_most[_steps[i]], LIMIT, _steps[i]);
@@ -116,5 +120,6 @@ contract RoundsGasTest is RoundsWorld {
         uint256 used = vm.lastCallGas().gasTotalUsed;
         if (_most[step] == 0) _steps.push(step);
         if (used > _most[step]) _most[step] = used;
+        _last = used;
     }
 }
