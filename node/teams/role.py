@@ -35,6 +35,7 @@ def open_team(runtime: Runtime, address: str, stack: ExitStack) -> TeamDesk | No
         )
     )
     runtime.status.update(team_peer_id=str(team.peer_id), team_maddrs=[str(maddr) for maddr in team.maddrs])
+    runtime.telemetry.ask("team", team.status)
     return TeamDesk(team)
 
 
