@@ -19,6 +19,8 @@ from client.errors import ConfigError
 from devnet.layout import Home, Run, RunOptions, write_json
 from devnet.network import Devnet
 from devnet.processes import NodeFailed, Record, Supervisor, end_processes, read_records, run_processes, sweep
+from node.status import read_node
+from node.status_view import activity
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 STOP_SECONDS = 25.0
@@ -138,17 +140,8 @@ def _status(run: Run, record: Record) -> ProcessStatus:
 
 
 def _activity(run: Run, name: str) -> str:
-    """What a node's ``status.json`` says it does, in few words."""
+    """What a node says that it does, in few words; nothing for what is not a node."""
     try:
-        values = json.loads((run.node(name) / "status.json").read_text())
-    except (OSError, ValueError):
+        return "; ".join(activity(read_node(run.node(name))))
+    except ConfigError:
         return ""
-    models = values.get("models")
-    if not isinstance(models, dict):
-        return ""
-    parts = [
-        f"{model} round {row.get('round', 0)} {row.get('phase', '')} {row.get('action', '')}".strip()
-        for model, row in models.items()
-        if isinstance(row, dict)
-    ]
-    return "; ".join(parts)

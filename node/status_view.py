@@ -47,19 +47,26 @@ def draw(view: NodeView) -> RenderableType:
 
 def summary(view: NodeView) -> str:
     """The node in one line, for a pipe that is fed again and again."""
-    parts = [f"{_word(view.status, 'role')} {_word(view.status, 'name')} {view.condition}"]
-    for name, model in sorted(view.figures["models"].items()):
-        said = [f"{clean(name)}:"]
-        if model["rounds"]:
-            said.append(_live(model["rounds"][0], view.figures))
-        if model["training"]:
-            said.append(f"step {model['step']}/{model['steps']}")
-        if model["loss"] is not None:
-            said.append(f"loss {model['loss']:.4f}")
-        if model["tokens_per_second"] is not None:
-            said.append(f"{model['tokens_per_second']:.0f} tokens/s")
-        parts.append(" ".join(said))
-    return f"[{clock(view.now)}] " + "; ".join(parts)
+    who = f"[{clock(view.now)}] {_word(view.status, 'role')} {_word(view.status, 'name')} {view.condition}"
+    return "; ".join([who, *activity(view)])
+
+
+def activity(view: NodeView) -> list[str]:
+    """What the node does, a few words a model."""
+    return [_work(name, model, view.figures) for name, model in sorted(view.figures["models"].items())]
+
+
+def _work(name: str, model: Mapping[str, Any], figures: Mapping[str, Any]) -> str:
+    said = [_live(model["rounds"][0], figures)] if model["rounds"] else []
+    if isinstance(model.get("action"), str) and not model["training"]:
+        said.append(clean(model["action"], 40))
+    if model["training"]:
+        said.append(f"step {model['step']}/{model['steps']}")
+        said += [] if model["loss"] is None else [f"loss {model['loss']:.4f}"]
+        said += [] if model["tokens_per_second"] is None else [f"{model['tokens_per_second']:.0f} tokens/s"]
+    elif model["answers"]:
+        said.append(f"{_count(model['answers'], 'answer')}")
+    return f"{clean(name, 24)} " + ", ".join(said)
 
 
 def _header(view: NodeView) -> Text:

@@ -17,6 +17,8 @@ from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from client.errors import ConfigError
+from devnet.keeper import _activity
+from devnet.layout import Run
 from node.cli import app
 from node.config import NodeConfig
 from node.reporter import Recorder
@@ -268,7 +270,7 @@ def test_watch_in_a_pipe_then_a_line_a_look_until_ctrl_c(tmp_path: Path) -> None
     child = watching(tmp_path)
     assert child.stdout is not None
     lines = [child.stdout.readline() for _ in range(3)]
-    assert all("miner my-miner runs; law: round 12 TRAIN" in line for line in lines)
+    assert all("miner my-miner runs; law round 12 TRAIN" in line for line in lines)
     assert left(child) == (0, "")
 
 
@@ -370,3 +372,10 @@ def test_clean_when_text_is_long_then_it_is_cut() -> None:
 def test_read_node_when_the_folder_holds_nothing_then_the_error_is_typed(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="has not run yet"):
         read_node(tmp_path)
+
+
+def test_devnet_status_when_a_node_trains_then_its_figures_are_in_the_row(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    record(busy(run.node("miner-1")))
+    assert "law round 12 TRAIN, 57 blocks left, step 3/40, loss 2.7500" in _activity(run, "miner-1")
+    assert _activity(run, "chain") == ""
