@@ -56,7 +56,7 @@ class Team:
         announce: Path | None = None,
         note: Note = lambda event, values: None,
         timeout_seconds: float = 30.0,
-    ) -> Team:
+    ) -> Self:
         """Open the team's own connections and find its leader. Its address goes to ``announce``, for ``file:PATH``.
 
         A peer that finds no leader starts all the same, and goes on looking. ``note`` is told what happens to the team.
@@ -210,14 +210,14 @@ class Team:
 
     def keep_with(self, keep: Keep) -> None:
         """What to do with a delta that the leader hands over to us."""
-        self.crew.keep = keep
+        self.crew.standby.keep = keep
 
     def hand_over(self, handover: Handover, seconds: float) -> bool:
         """Give a sealed delta to the stand-in, if there is one; whether it holds it now."""
         if not self.leading:
             return False
         try:
-            return self._run(self.crew.hand_over(handover, seconds), seconds + 3.0)
+            return self._run(self.crew.standby.give(handover, seconds), seconds + 3.0)
         except (SwarmError, OSError) as error:
             log.warning("the stand-in does not hold our delta: %s", error)
             return False

@@ -10,7 +10,12 @@ From the bottom up:
     average    one average: join, all-reduce, check, redo or fall back
     session    a round's training together: averages every K steps, who comes late, who trains on which rows
     handover   what the stand-in holds, so that it can reveal what the leader committed to
-    inner      the session inside the inner loop (the only file here with a model)
+    standby    both ends of a handover
+    crew       one peer: it leads or follows, and answers the others
+    round      a peer's way through one round
+    inner      the round inside the inner loop (the only file here with a model)
+    work       what a miner does as one of a team
+    role       a team from a node's settings
 
 ``node.team.Team`` puts them together.
 """

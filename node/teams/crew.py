@@ -17,34 +17,21 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from client.errors import SwarmError
 from node.teams.average import usable
-from node.teams.handover import (
-    MAX_PAYLOAD_BYTES,
-    MAX_RESIDUAL_BYTES,
-    Handover,
-    Keep,
-    check_payload,
-    record_from_json,
-    record_to_json,
-    residual_from_bytes,
-)
 from node.teams.lead import Leadership, read_claim
 from node.teams.links import Links, Message
 from node.teams.meeting import Meeting
 from node.teams.session import LedRound
-from node.teams.settings import Contact, TeamSettings
-
-if TYPE_CHECKING:
-    from node.teams.settings import Vector
+from node.teams.settings import Contact, TeamSettings, seconds_of
+from node.teams.standby import Standby
 
 log = logging.getLogger("strata.node.team")
 
 BEATS_PER_SILENCE = 4
 PROBE_SECONDS = 2.0
-MAX_WAIT_SECONDS = 3600.0
 MAX_KEY = 200
 ROUNDS_KEPT = 4
 DENIALS = 3  # in a row, after which we are cut off: others may just notice the silence a moment later
@@ -69,11 +56,10 @@ class Crew:
         self.meeting = Meeting(links.peer_id, self._expected)
         self.rounds: dict[str, LedRound] = {}
         self.early: dict[str, set[str]] = {}  # by round: who trains in it already, while we lead and don't yet
-        self.keep: Keep | None = None  # what to do with a delta that the leader hands over
+        self.standby = Standby(links, self.lead, clock)
         self.changed = asyncio.Event()  # set while somebody else leads than a moment ago; see ``_led_by``
         self.cut_off = False  # others hear the leader and we don't
         self._denied = 0  # times in a row that others said so
-        self._offers: dict[str, bytes | memoryview] = {}
 
     # ---- coming and watching ----
 
@@ -232,7 +218,7 @@ class Crew:
         if op in ("enter", "state"):
             return await self._answer_round(str(op), message, remote)
         if op == "take":
-            return await self._answer_take(message, remote)
+            return await self.standby.take(message, remote)
         contact = Contact.from_json(message.get("contact"))
         if contact.peer_id != remote:
             raise SwarmError("a peer that speaks for another")
@@ -268,7 +254,7 @@ class Crew:
         return self.lead.leader is not None and self.lead.leader.peer_id == remote
 
     async def _answer_meet(self, message: Message, remote: str) -> Message:
-        key, seconds = message.get("key"), _seconds_of(message)
+        key, seconds = message.get("key"), seconds_of(message)
         if not isinstance(key, str) or len(key) > MAX_KEY:
             raise SwarmError("malformed")
         if not self.lead.leading:
@@ -369,58 +355,11 @@ class Crew:
             self.rounds[key].captured.set()
             self.meeting.release(f"{key}#")
 
-    # ---- what the stand-in holds ----
-
-    async def hand_over(self, handover: Handover, seconds: float) -> bool:
-        """Give a sealed delta to the stand-in; False where there is none. ``SwarmError`` where it did not take it."""
-        deputy = self.lead.stand_in(self.clock()) if self.lead.leading else None
-        if deputy is None:
-            return False
-        record = handover.record
-        prefix = f"delta/{record.model}/{record.round}"
-        blobs: dict[str, bytes | memoryview] = {}
-        if handover.payload is not None:
-            blobs[f"{prefix}/payload"] = handover.payload
-        if handover.residual is not None:
-            blobs[f"{prefix}/residual"] = _view(handover.residual)
-        self._offers.update(blobs)
-        try:
-            names = {name.rpartition("/")[2]: name for name in blobs}
-            message = {"op": "take", "record": record_to_json(record), "blobs": names, "seconds": seconds}
-            reply = await self.links.ask(deputy, message, seconds)
-            return reply.get("held") is True
-        finally:
-            for name in blobs:
-                self._offers.pop(name, None)
-
-    async def _answer_take(self, message: Message, remote: str) -> Message:
-        leader, keep = self.lead.leader, self.keep
-        if leader is None or leader.peer_id != remote or not self.me.may_lead or keep is None:
-            raise SwarmError("not from you, or not to us")
-        record, blobs, seconds = record_from_json(message.get("record")), message.get("blobs"), _seconds_of(message)
-        if not isinstance(blobs, dict):
-            raise SwarmError("malformed")
-        found: dict[str, bytes | None] = {"payload": None, "residual": None}
-        limits = {"payload": MAX_PAYLOAD_BYTES, "residual": MAX_RESIDUAL_BYTES}
-        for name in found:
-            if isinstance(blobs.get(name), str):
-                found[name] = await self.links.fetch(leader, blobs[name], limits[name], seconds)
-        data = found["residual"]
-        handover = Handover(record, found["payload"], None if data is None else residual_from_bytes(data))
-        check_payload(handover)
-        await asyncio.get_running_loop().run_in_executor(None, keep, handover)
-        return {"held": True}
-
     def _blob(self, name: str, remote: str) -> bytes | memoryview | None:
         if name.startswith("state/"):
             led = self.rounds.get(name.removeprefix("state/"))
             return led.blob if led is not None and led.captured.is_set() else None
-        deputy = self.lead.stand_in(self.clock()) if self.lead.leading else None
-        return self._offers.get(name) if deputy is not None and deputy.peer_id == remote else None
-
-
-def _view(vector: Vector) -> memoryview:
-    return memoryview(vector.astype("<f4", copy=False).tobytes())
+        return self.standby.offered(name, remote)
 
 
 def _round_of(key: str) -> str:
@@ -432,13 +371,6 @@ def _round_of(key: str) -> str:
 def _index_of(key: str) -> int:
     digits = key.partition("#")[2].partition("/")[0]
     return int(digits) if digits.isdigit() and len(digits) < 16 else 0
-
-
-def _seconds_of(message: Message) -> float:
-    seconds = message.get("seconds")
-    if not isinstance(seconds, int | float) or not 0 <= seconds <= MAX_WAIT_SECONDS:
-        raise SwarmError("a message without a time that fits")
-    return float(seconds)
 
 
 def _term_of(reply: Message) -> int:

@@ -19,6 +19,7 @@ STAND_IN_RANK = 1
 MAX_PEERS = 64
 MAX_ADDRESSES = 16
 MAX_TEXT = 256
+MAX_WAIT_SECONDS = 3600.0
 
 
 @dataclass(frozen=True)
@@ -79,3 +80,11 @@ class TeamResult:
     peers: int
     tokens: int
     reason: str = ""
+
+
+def seconds_of(message: dict[str, Any]) -> float:
+    """How long another asks us to wait; ``SwarmError`` where that is no time that fits."""
+    seconds = message.get("seconds")
+    if not isinstance(seconds, int | float) or not 0 <= seconds <= MAX_WAIT_SECONDS:
+        raise SwarmError("a message without a time that fits")
+    return float(seconds)
