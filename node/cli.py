@@ -5,13 +5,13 @@ from __future__ import annotations
 import importlib
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 app = typer.Typer(
-    name="node", help="Run a miner, a validator, a server or a gateway.", no_args_is_help=True, add_completion=False,
-    pretty_exceptions_show_locals=False,
+    name="node", help="Run a miner, a validator, a server, a gateway or an archive.", no_args_is_help=True,
+    add_completion=False, pretty_exceptions_show_locals=False,
 )  # fmt: skip
 
 ROLES = {
@@ -20,6 +20,7 @@ ROLES = {
     "bootstrap": "node.roles:run_bootstrap",
     "server": "node.server:run_server",
     "gateway": "node.gateway:run_gateway",
+    "archive": "node.archive:run_archive",
 }
 
 Config = Annotated[
@@ -30,8 +31,8 @@ Set = Annotated[
 ]
 
 
-def _run(role: str, path: Path, settings: list[str] | None) -> None:
-    """Load the settings and hand over to the role; a wrong setting is told in one line."""
+def _run(role: str, path: Path, settings: list[str] | None, **options: Any) -> None:
+    """Load the settings and hand over to the role; a wrong setting is told in one line. False from it means 3."""
     from client.errors import StrataError
     from node.config import load_config
     from node.threads import limit_threads, threads_for
@@ -42,8 +43,8 @@ def _run(role: str, path: Path, settings: list[str] | None) -> None:
         from node.runtime import leave
 
         module, _, function = ROLES[role].partition(":")
-        getattr(importlib.import_module(module), function)(config)
-        leave()
+        done = getattr(importlib.import_module(module), function)(config, **options)
+        leave(3 if done is False else 0)
     except StrataError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from None
@@ -92,6 +93,52 @@ def gateway(config: Config, set_: Set = None) -> None:
     Example: strata node gateway --config node.toml --set serve.port=8080
     """
     _run("gateway", config, set_)
+
+
+@app.command()
+def archive(
+    config: Config,
+    set_: Set = None,
+    once: Annotated[bool, typer.Option("--once", help="Catch up and end: 0 when all is held, else 3.")] = False,
+    holdings: Annotated[
+        bool, typer.Option("--holdings", help="Only say what it holds, and what can't be had.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --holdings: for programs.")] = False,
+) -> None:
+    """Keep everything that models ever had, from their first round on, so that anybody can audit them.
+
+    Example: strata node archive --config archive.toml
+    """
+    if holdings:
+        _say_holdings(config, set_, as_json)
+    else:
+        _run("archive", config, set_, **({"once": True} if once else {}))
+
+
+def _say_holdings(path: Path, settings: list[str] | None, as_json: bool) -> None:
+    import json
+
+    from client.errors import StrataError
+    from node.archive import read_holdings
+    from node.config import load_config
+
+    try:
+        found = read_holdings(load_config(path, overrides=_pairs(settings or [])))
+    except StrataError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from None
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+        return
+    typer.echo(f"holds {found['held']} blobs, {found['bytes']:,} bytes; up to block {found['block']}")
+    for entry in found["contents"]:
+        wanted = f", {entry['wanted']} wanted" if entry["wanted"] else ""
+        typer.echo(f"  model {entry['model_id']}: {entry['held']} {entry['kind']}, {entry['bytes']:,} bytes{wanted}")
+    for name, account in sorted(found["paid_to"].items()):
+        typer.echo(f"  the archive's part of {name}'s emission goes to {account}")
+    for entry in found["missing"]:
+        where = f"model {entry['model_id']}, round {entry['round']}"
+        typer.echo(f"  can't be had: {entry['kind']} {entry['cid']} ({where}): {entry['note']}")
 
 
 @app.command()

@@ -72,7 +72,7 @@ def opened(runtime: Runtime, account: LocalAccount) -> Iterator[Outfit]:
     chain = metered_chain(network, runtime.telemetry, account, journal, patience=CHAIN_PATIENCE_SECONDS)
     cache = config.cache_dir or config.state / "cache"
     runtime.status.update(address=account.address, network=network.name)
-    with _ipfs_api(config, network) as api:
+    with ipfs_api(config, network) as api:
         runtime.status.update(ipfs=api)
         try:
             yield Outfit(network, account, chain, MeteredStore(runtime.telemetry, api, cache), cache)
@@ -81,7 +81,8 @@ def opened(runtime: Runtime, account: LocalAccount) -> Iterator[Outfit]:
 
 
 @contextlib.contextmanager
-def _ipfs_api(config: NodeConfig, network: Network) -> Iterator[str]:
+def ipfs_api(config: NodeConfig, network: Network) -> Iterator[str]:
+    """The API's address of the daemon that the settings name, started here where it is to be embedded."""
     if config.ipfs != EMBEDDED:
         api = config.ipfs or network.ipfs
         if not api:

@@ -176,12 +176,12 @@ def run_threads(runtime: Runtime, targets: Mapping[str, Callable[[], None]]) -> 
         log.warning("stopping without waiting for unfinished work: the journal has what a restart needs")
 
 
-def leave() -> None:
+def leave(code: int = 0) -> None:
     """End the process now. All that matters is closed; torch and its like would take seconds over their own end."""
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(0)
+    os._exit(code)
 
 
 def die_with_parent() -> None:

@@ -49,7 +49,7 @@ COMMANDS: dict[str, Lazy] = {
 }
 # Groups that other layers add by entry point (`strata.cli`); the words are here so that help need not load them.
 ADDED = {
-    "node": "Run a miner, a validator, a server or a gateway.",
+    "node": "Run a miner, a validator, a server, a gateway or an archive.",
     "user": "A personal model that stays on this machine.",
     "devnet": "A whole network on this machine.",
 }
