@@ -58,9 +58,11 @@ def make_app(runtime: Runtime, network: Network, stack: ExitStack) -> FastAPI:
     )
     runtime.status.update(peer_id=swarm.peer_id, network=network.name, ipfs=api)
     catalog = Catalog(chain, MeteredStore(runtime.telemetry, api, config.cache_dir))
-    return create_app(
+    app = create_app(
         SwarmBackend(swarm, chain.channel), catalog, Recommender(), healthy=lambda: {"network": network.name}
     )
+    runtime.telemetry.ask("answers", app.state.metrics.figures)
+    return app
 
 
 def listen(serve: ServeConfig) -> socket.socket:

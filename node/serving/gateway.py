@@ -134,6 +134,7 @@ def create_app(
     about = "Answers from Strata's models, in OpenAI's protocol, paid by vouchers."
     app = FastAPI(title="Strata gateway", version="1", description=about, docs_url=None, redoc_url=None)
     gateway = Gateway(backend, catalog, recommender, GatewayMetrics())
+    app.state.metrics = gateway.metrics
     app.add_middleware(BodyLimit, limit_bytes=settings.body_bytes)
     _add_errors(app, gateway)
     _add_looks(app, gateway, healthy)

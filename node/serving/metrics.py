@@ -30,6 +30,20 @@ class GatewayMetrics:
         """Count a refusal."""
         self.errors.labels(str(status)).inc()
 
+    def figures(self) -> dict[str, int]:
+        """Sums over models and kinds, for the node's own figures."""
+        return {
+            name: round(
+                sum(sample.value for family in counter.collect() for sample in family.samples if _counts(sample))
+            )
+            for name, counter in (("given", self.answers), ("tokens", self.tokens), ("refused", self.errors))
+        }
+
     def text(self) -> bytes:
         """In Prometheus's text form."""
         return generate_latest(self._registry)
+
+
+def _counts(sample: Any) -> bool:
+    """A counter also tells when it was made."""
+    return str(sample.name).endswith("_total")
