@@ -82,6 +82,7 @@ class TensorFile:
             raw = np.frombuffer(self._map, dtype=kind, count=high - low, offset=offset)
             out[low:high] = bf16_to_float32(raw) if info.dtype == "BF16" else raw
             del raw
+            self._map.madvise(mmap.MADV_DONTNEED)  # what was read need not stay resident
             if not np.isfinite(out[low:high]).all():
                 raise ManifestError(f"{self._path.name}: {name} holds NaN or infinity")
 
