@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from client.assignment import pick_windows
-from client.errors import DeltaError, EmptyText
+from client.errors import EmptyText
 from client.manifests import DeltaReport, Genesis, Report
 from client.types import ModelInfo, SubmissionInfo
 from contracts.enums import ScoreReason
@@ -15,15 +16,12 @@ from node.interfaces import JudgeJob, Verdict
 from node.learner import Models
 
 if TYPE_CHECKING:
-    from client.codes import Codes
-    from client.replay import ModelState
-    from node.interfaces import Vector
     from node.models.load import LoadedModel
     from node.training.batches import Windows
-    from node.validation.judge import DeltaInput, Join, Judged, Judgement
+    from node.validation.judge import DeltaInput, Judged, Judgement
+    from node.validation.mixing import Payloads
 
 ASSIGNED_WINDOWS = 8  # of each miner's own text, the first that it trained on
-WEIGHT_ONE = 65536
 
 
 class Bench:
@@ -51,44 +49,41 @@ class Bench:
     def judge(self, job: JudgeJob) -> Verdict:
         """Measure every delta that was dealt to us on the text that the evaluation seed picks."""
         from node.validation.judge import judge_round
+        from node.validation.mixing import Mix, Payloads
 
         loaded = self._models.loaded(job.model)
         state = self._heads.state(job.model.id, job.parent_head)
-        read = [self._read(job.model, payload) for payload in job.payloads]
-        deltas = [self._delta(job, loaded, index, codes) for index, codes in enumerate(read)]
+        payloads = Payloads(job.payloads, loaded.genesis.size, loaded.genesis.compression)
+        mix = Mix(state.theta, state.momentum, loaded.genesis.outer, payloads)
+        deltas = [_delta(job, loaded, index, payloads) for index in range(len(job.payloads))]
         evaluation = loaded.genesis.evaluation
         heldout = _picked(loaded, job.heldout, job.evaluation_seed, evaluation.windows, evaluation.sequence)
         general = heldout
         if job.general:
             general = _picked(loaded, job.general, job.evaluation_seed, evaluation.windows, evaluation.sequence)
         first = None if job.parent_head == job.model.genesis else self._heads.genesis(job.model)
-        judgement = judge_round(loaded, state.theta, deltas, heldout, general, join=_join(state, read), genesis=first)
+        judgement = judge_round(
+            loaded, state.theta, deltas, heldout, general, join=mix.after, without=mix.without, genesis=first,
+            seed=job.evaluation_seed,
+        )  # fmt: skip
         report = _report(job, judgement)
         summary = {k: v for k, v in report.to_json().items() if k not in ("schema", "model_id", "round", "validator")}
         return Verdict(tuple(judgement.scores), tuple(judgement.reasons), report.to_bytes(), summary)
 
-    def _read(self, model: ModelInfo, payload: bytes | ScoreReason) -> Codes | ScoreReason:
-        if not isinstance(payload, bytes):
-            return payload
-        try:
-            return self._models.codes(model, payload)
-        except DeltaError:
-            return ScoreReason.BAD_FORM
 
-    def _delta(self, job: JudgeJob, loaded: LoadedModel, index: int, codes: Codes | ScoreReason) -> DeltaInput:
-        from node.validation.judge import DeltaInput
+def _delta(job: JudgeJob, loaded: LoadedModel, index: int, payloads: Payloads) -> DeltaInput:
+    from node.validation.judge import DeltaInput
 
-        submission = job.submissions[index]
-        reason = codes if isinstance(codes, ScoreReason) else ScoreReason.OK
-        return DeltaInput(
-            miner=submission.miner,
-            digest=submission.digest,
-            vector=None if isinstance(codes, ScoreReason) else codes.to_float32(),
-            committed=job.committed[index],
-            assigned=_assigned(job, loaded, submission, job.assigned[index]) if index in job.dealt else None,
-            reason=reason,
-            judged=index in job.dealt,
-        )
+    submission, payload = job.submissions[index], job.payloads[index]
+    return DeltaInput(
+        miner=submission.miner,
+        digest=submission.digest,
+        vector=partial(payloads.vector, index) if isinstance(payload, bytes) else None,
+        committed=job.committed[index],
+        assigned=_assigned(job, loaded, submission, job.assigned[index]) if index in job.dealt else None,
+        reason=ScoreReason.OK if isinstance(payload, bytes) else payload,
+        judged=index in job.dealt,
+    )
 
 
 def _assigned(
@@ -113,22 +108,6 @@ def _picked(loaded: LoadedModel, documents: Sequence[str], seed: bytes, windows:
     if not picked:
         raise EmptyText("there is no held-out text to judge by")
     return Windows.of([tokens[w.document][w.start : w.start + w.length] for w in picked], loaded.tokenizer.end)
-
-
-def _join(state: ModelState, read: Sequence[Codes | ScoreReason]) -> Join:
-    """The exact next values that scores would give, as ``client.replay`` computes them."""
-    from client.replay import aggregate, outer_step
-
-    outer = state.genesis.outer
-
-    def join(scores: list[int]) -> Vector:
-        total = sum(scores)
-        pairs = zip(read, scores, strict=True)
-        kept = [(c, s * WEIGHT_ONE // total) for c, s in pairs if s and not isinstance(c, ScoreReason)]
-        update = aggregate([c for c, _ in kept], [w for _, w in kept], len(state.theta))
-        return outer_step(state.theta, state.momentum, update, outer.lr_q16, outer.momentum_q16)[0]
-
-    return join
 
 
 def _report(job: JudgeJob, judged: Judgement) -> Report:

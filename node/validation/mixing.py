@@ -22,8 +22,10 @@ EXACT_WITHOUT = 16
 class Payloads:
     """Deltas of ``n`` values by their place in the round. ``decoded`` counts how often one was."""
 
-    def __init__(self, payloads: Sequence[object], n: int, compression: Compression) -> None:
-        self._payloads, self._n, self._compression = payloads, n, compression
+    def __init__(
+        self, payloads: Sequence[object], n: int, compression: Compression, hold_bytes: int = HOLD_BYTES
+    ) -> None:
+        self._payloads, self._n, self._compression, self._hold = payloads, n, compression, hold_bytes
         self._held: dict[int, Codes] = {}
         self._bytes = 0
         self.decoded = 0
@@ -36,7 +38,7 @@ class Payloads:
             assert isinstance(payload, bytes), "who has no bytes is not asked for them"
             found = decode_codes(payload, self._n, self._compression)
             self.decoded += 1
-            if self._bytes + found.nbytes <= HOLD_BYTES:
+            if self._bytes + found.nbytes <= self._hold:
                 self._bytes += found.nbytes
                 self._held[place] = found
         return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,14 +14,16 @@ from client.aggregate import outer_step
 from client.codec import decode_codes, encode
 from client.errors import DeltaError
 from client.recipe import Compression, Outer
-from client.replay import aggregate
-from contracts.enums import ScoreReason
+from client.replay import ModelState, aggregate
+from client.types import ZERO_ADDRESS, ModelInfo, SubmissionInfo
+from contracts.enums import DeltaKind, Level, ScoreReason
+from node.interfaces import JudgeJob
+from node.judging import Bench
 from node.models.load import LoadedModel
 from node.training.batches import Windows, training_windows
 from node.training.inner import InnerSettings, run_inner
-from node.validation import mixing
 from node.validation.judge import BLOCK, DeltaInput, JudgeSettings, judge_round
-from node.validation.mixing import EXACT_WITHOUT, Mix, Payloads
+from node.validation.mixing import EXACT_WITHOUT, HOLD_BYTES, Mix, Payloads
 from tests.unit.nano_world import documents, nano
 
 Vector = NDArray[np.float32]
@@ -34,9 +37,9 @@ def payload(seed: int, n: int = N) -> bytes:
     return encode((rng.normal(size=n) * 1e-3 * (1 + seed % 3)).astype(np.float32), "topk2", 64, 4096)[0]
 
 
-def mix_of(count: int) -> tuple[Mix, Payloads, list[bytes], Vector]:
+def mix_of(count: int, hold_bytes: int = HOLD_BYTES) -> tuple[Mix, Payloads, list[bytes], Vector]:
     made = [payload(seed) for seed in range(count)]
-    payloads = Payloads(made, N, TOPK)
+    payloads = Payloads(made, N, TOPK, hold_bytes)
     theta = np.random.default_rng(9).normal(size=N).astype(np.float32)
     return Mix(theta, np.full(N, 0.01, np.float32), OUTER, payloads), payloads, made, theta
 
@@ -65,12 +68,9 @@ def test_mix_when_many_have_scores_then_leaving_one_out_is_nearly_the_network_s_
         assert float(np.linalg.norm(found - wanted)) < 0.03 * float(np.linalg.norm(wanted))
 
 
-def test_mix_when_many_have_scores_then_leaving_each_out_decodes_each_once_more(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(mixing, "HOLD_BYTES", 0)
+def test_mix_when_each_of_many_is_left_out_then_each_is_decoded_once_more() -> None:
     count = EXACT_WITHOUT + 8
-    mix, payloads, _, _ = mix_of(count)
+    mix, payloads, _, _ = mix_of(count, hold_bytes=0)
     scores = [1000] * count
     mix.after(scores)
     before = payloads.decoded
@@ -182,3 +182,44 @@ def test_judge_round_when_deltas_double_then_what_is_read_and_judged_doubles_too
     (reads, tokens), (more_reads, more_tokens) = cost.values()
     assert more_reads == 2 * reads
     assert more_tokens < 2.05 * tokens
+
+
+# ---- the validator's bench
+
+
+class OneModel:
+    """Stands for the models in memory and their heads: one, at its genesis."""
+
+    def __init__(self, loaded: LoadedModel) -> None:
+        self.one = loaded
+
+    def loaded(self, model: ModelInfo, trainable: bool = True) -> LoadedModel:
+        return self.one
+
+    def state(self, model_id: int, head: bytes) -> ModelState:
+        theta = self.one.get_vector()
+        return ModelState(self.one.genesis, b"g" * 32, None, head, theta, np.zeros_like(theta))
+
+
+def test_bench_when_payloads_are_good_copied_damaged_or_missing_then_each_has_its_reason(
+    law: LoadedModel, trained: list[Vector]
+) -> None:
+    recipe = law.genesis.compression
+    made = [encode(vector, recipe.codec, recipe.k, recipe.chunk)[0] for vector in trained]
+    copy = encode(trained[0] * np.float32(0.9), recipe.codec, recipe.k, recipe.chunk)[0]
+    payloads = (*made, copy, made[0][:-3], ScoreReason.UNAVAILABLE)
+    model = ModelInfo(1, 0, Level.GLOBAL, "law", "law", b"g" * 32, b"g" * 32, 0, ZERO_ADDRESS)
+    miners = [f"0x{index:040x}" for index in range(1, 6)]
+    job = JudgeJob(
+        model=model, round=1, validator="0x" + "77" * 20, parent_head=b"g" * 32, evaluation_seed=b"e" * 32,
+        submissions=tuple(
+            SubmissionInfo(index, miner, bytes([index]) * 32, DeltaKind.TRAIN, b"g" * 32, (1,), 1, 0, 0)
+            for index, miner in enumerate(miners)
+        ),
+        dealt=(1, 2, 3, 4), payloads=payloads, assigned=((),) * 5, committed=(0, 1, 2, 3, 4), seed=b"s" * 32,
+        heldout=tuple(documents(16)[12:14]), general=(),
+    )  # fmt: skip
+    stand_in: Any = OneModel(law)
+    verdict = Bench(stand_in, stand_in).judge(job)
+    assert verdict.reasons[1:] == (ScoreReason.COPY, ScoreReason.BAD_FORM, ScoreReason.UNAVAILABLE)
+    assert len(verdict.scores) == 4 and [entry["miner"] for entry in verdict.summary["deltas"]] == miners[1:]
