@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from socketserver import TCPServer
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -44,13 +46,28 @@ TRAFFIC = {
 }
 
 
+class _Server(HTTPServer):
+    def __init__(self, host: str, port: int, figures: Figures) -> None:
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        super().__init__((host, port), _handler(figures))
+
+    def server_bind(self) -> None:
+        """Without asking for the host's name, which may take seconds."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = "strata", self.server_address[1]
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A reader that went away is no news."""
+        log.debug("a reader of metrics went away", exc_info=True)
+
+
 class Page:
     """The HTTP server in a thread of its own; one reader at a time."""
 
     def __init__(self, server: HTTPServer) -> None:
         self._server = server
         host, port = server.server_address[:2]
-        self.url = f"http://{host!s}:{port}/metrics"
+        self.url = f"http://[{host!s}]:{port}/metrics" if ":" in str(host) else f"http://{host!s}:{port}/metrics"
         self._thread = threading.Thread(target=server.serve_forever, args=(0.2,), name="metrics", daemon=True)
         self._thread.start()
 
@@ -64,7 +81,7 @@ class Page:
 def open_page(host: str, port: int, figures: Figures) -> Page | None:
     """Serve ``figures`` as Prometheus reads them; None, and one warning, where the port can't be had."""
     try:
-        return Page(HTTPServer((host, port), _handler(figures)))
+        return Page(_Server(host, port, figures))
     except (OSError, OverflowError) as error:
         log.warning("no page of metrics: %s:%d can't be listened on: %s", host, port, error)
         return None

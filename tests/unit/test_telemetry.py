@@ -293,6 +293,25 @@ def test_page_when_a_model_has_a_hostile_name_then_it_is_one_label(telemetry: Te
     assert sum(line.startswith("strata_round{") for line in text.splitlines()) == 1
 
 
+def test_page_when_its_reader_goes_away_then_the_next_is_answered(
+    tmp_path: Path, telemetry: Telemetry, capfd: pytest.CaptureFixture[str]
+) -> None:
+    page = open_page("::1" if socket.has_dualstack_ipv6() else "127.0.0.1", 0, lambda: figures(telemetry, tmp_path))
+    if page is None:
+        pytest.skip("no such address here")
+    host, _, port = page.url.removeprefix("http://").removesuffix("/metrics").rpartition(":")
+    try:
+        for sent in (b"", b"GET /metrics HTTP/1.1\r\n\r\n", b"\xff" * 100):
+            with socket.create_connection((host.strip("[]"), int(port)), timeout=10) as reader:
+                reader.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # ends with a reset
+                reader.sendall(sent)
+        with urllib.request.urlopen(page.url, timeout=20) as answer:
+            assert b"strata_node_info" in answer.read()
+    finally:
+        page.close()
+    assert "Traceback" not in capfd.readouterr().err
+
+
 def test_page_when_the_port_is_taken_then_the_node_goes_on_without(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
