@@ -4,39 +4,42 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from client.errors import AuditError
-from client.manifests import Genesis
 from client.types import ModelInfo, SubmissionInfo
+from contracts.enums import Phase
 
 if TYPE_CHECKING:
+    from client.chain_like import ChainLike
     from client.replay import Accepted, ModelState, NextHead
     from client.storage import Store
     from node.interfaces import Vector
 
 log = logging.getLogger("strata.node.heads")
 
+AcceptedIn = Callable[[int, int], "Sequence[Accepted] | None"]
+"""The accepted deltas of a model's round, as the chain has them (:func:`accepted_on`)."""
+
 
 class Heads:
     """One state per model, at the newest head that was asked for. Usable from several threads."""
 
-    def __init__(self, store: Store, scratch: Path, timeout_seconds: float) -> None:
-        self._store, self._scratch, self._timeout = store, scratch, timeout_seconds
+    def __init__(self, store: Store, scratch: Path, timeout_seconds: float, accepted: AcceptedIn | None = None) -> None:
+        self._store, self._scratch, self._timeout, self._accepted = store, scratch, timeout_seconds, accepted
         self._states: dict[int, ModelState] = {}
         self._made: dict[int, NextHead] = {}
         self._lock = threading.RLock()
         scratch.mkdir(parents=True, exist_ok=True)
 
     def state(self, model_id: int, head: bytes) -> ModelState:
-        """The model at ``head``: as it is in memory, one round further, or replayed from the last snapshot."""
+        """The model at ``head``: as it is in memory, some rounds further, or replayed from the last snapshot."""
         with self._lock:
             known = self._states.get(model_id)
             if known is None or known.head_digest != head:
-                known = self._next(model_id, known, head) or self._replayed(head)
-                self._states[model_id] = known
+                known = self._states[model_id] = self._moved(model_id, head)
             return known
 
     def genesis(self, model: ModelInfo) -> Vector:
@@ -69,39 +72,32 @@ class Heads:
             self.state(model.id, model.head)
             self._made.pop(model.id, None)
 
-    def _next(self, model_id: int, known: ModelState | None, head: bytes) -> ModelState | None:
-        """``head`` as the one that was just computed here, or from ``known`` by its manifest's last round."""
+    def _moved(self, model_id: int, head: bytes) -> ModelState:
+        """``head`` as the one that was just computed here, or the shorter way: by later deltas or the last snapshot."""
+        from client.catchup import catch_up
+
         made = self._made.get(model_id)
         if made is not None and made.digest == head:
             return made.state
-        if known is None:
-            return None
-        from client.replay import build_next_head, read_manifest
-
-        manifest = read_manifest(self._store, head, self._timeout)
-        if isinstance(manifest, Genesis) or manifest.parent != known.head_digest.hex() or not manifest.deltas:
-            return None
-        last = manifest.deltas[-1]
-        entries = [_accepted(ref.digest, ref.weight_q16, ref.miner) for ref in last.deltas]
-        done = build_next_head(
-            known, model_id, last.round, entries, self._store, self._scratch, reuse=True, timeout=self._timeout
-        )
-        if done.digest != head:
-            self._states.pop(model_id, None)  # its vectors were used up
-            raise AuditError(
-                f"round {last.round} of model {model_id}: its deltas do not make the head {head.hex()[:12]}"
-            )
-        return done.state
-
-    def _replayed(self, head: bytes) -> ModelState:
-        from client.replay import load_state
-
-        state = load_state(self._store, head, self._scratch, self._timeout)
-        log.info("%s: caught up with round %d", state.genesis.name, state.round)
+        known = self._states.pop(model_id, None)  # its vectors are used up on the way
+        accepted = None if self._accepted is None else partial(self._accepted, model_id)
+        state = catch_up(self._store, head, self._scratch, known, accepted, self._timeout)
+        if known is None or state.round > known.round + 1:
+            log.info("%s: caught up with round %d", state.genesis.name, state.round)
         return state
 
 
-def _accepted(digest: str, weight_q16: int, miner: str) -> Accepted:
+def accepted_on(chain: ChainLike) -> AcceptedIn:
+    """What the chain says of a round's accepted deltas: none where it left the head, None where it isn't settled."""
     from client.replay import Accepted
 
-    return Accepted(bytes.fromhex(digest), weight_q16, miner)
+    def of(model_id: int, number: int) -> Sequence[Accepted] | None:
+        view = chain.round(model_id, number)
+        if not view.settled:
+            return None
+        if view.phase != Phase.FINAL:
+            return ()
+        found = chain.submissions(model_id, number)
+        return [Accepted(s.digest, s.weight_q16, s.miner) for s in found if s.weight_q16 > 0]
+
+    return of

@@ -71,7 +71,7 @@ def _run_worker(config: NodeConfig, name: str, role: Role, make: Maker) -> None:
 
 
 def _miners(runtime: Runtime, outfit: Outfit, models: list[ModelInfo], stack: ExitStack) -> list[Worker]:
-    from node.heads import Heads
+    from node.heads import Heads, accepted_on
     from node.learner import Learner, Models
     from node.miner import Miner, MinerParts
     from node.residual import Residuals
@@ -83,7 +83,7 @@ def _miners(runtime: Runtime, outfit: Outfit, models: list[ModelInfo], stack: Ex
     config, scratch = runtime.config, runtime.config.state / "scratch"
     team = open_team(runtime, outfit.account.address, stack)
     held = Models(outfit.store, outfit.cache, config.fetch_seconds)
-    heads = Heads(outfit.store, scratch, config.fetch_seconds)
+    heads = Heads(outfit.store, scratch, config.fetch_seconds, accepted_on(outfit.chain))
     parts = MinerParts(
         chain=outfit.chain,
         store=outfit.store,
@@ -100,7 +100,7 @@ def _miners(runtime: Runtime, outfit: Outfit, models: list[ModelInfo], stack: Ex
 
 
 def _validators(runtime: Runtime, outfit: Outfit, models: list[ModelInfo], stack: ExitStack) -> list[Worker]:
-    from node.heads import Heads
+    from node.heads import Heads, accepted_on
     from node.judging import Bench
     from node.learner import Models
     from node.texts import Texts
@@ -109,7 +109,7 @@ def _validators(runtime: Runtime, outfit: Outfit, models: list[ModelInfo], stack
     from node.votes import Votes
 
     config = runtime.config
-    heads = Heads(outfit.store, config.state / "scratch", config.fetch_seconds)
+    heads = Heads(outfit.store, config.state / "scratch", config.fetch_seconds, accepted_on(outfit.chain))
     texts = Texts(outfit.store, config.fetch_seconds)
     bench = Bench(Models(outfit.store, outfit.cache, config.fetch_seconds), heads)
 
