@@ -16,21 +16,23 @@ if TYPE_CHECKING:
 
 app = single()
 
-_RANGE = re.compile(r"([0-9]{0,18})(:)?([0-9]{0,18})")
+_RANGE = re.compile(r"([0-9]{0,18})(:|\.\.)?([0-9]{0,18})")
 
 
 @app.command()
 def audit(
     model: Annotated[str | None, typer.Argument(help="A model's name or number; else every model.")] = None,
     rounds: Annotated[
-        str | None, typer.Option("--rounds", metavar="A:B", help="Only these rounds: 3:5, 3:, :5 or 3.")
+        str | None, typer.Option("--rounds", metavar="A..B", help="Only these rounds: 3..5, 3.., ..5 or 3.")
     ] = None,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait for one object from IPFS.")] = 60.0,
     as_json: JsonOption = False,
 ) -> None:
     """Recompute heads, consensus and payments, and compare them with what was recorded. Exit code 1 on a difference.
 
-    Example: strata audit law --rounds 1:3
+    A range starts from the last snapshot before it. Long models are replayed in files that vanish with the process.
+
+    Example: strata audit law --rounds 1..3
     """
     wanted = parse_rounds(rounds)  # before anything is asked of chain or IPFS
     report = _run(model, wanted, timeout)
@@ -43,14 +45,14 @@ def audit(
 
 
 def parse_rounds(text: str | None) -> tuple[int, int] | None:
-    """``3:5``, ``3:``, ``:5`` or ``3`` as (first, last)."""
+    """``3..5``, ``3..``, ``..5`` or ``3`` as (first, last); a colon will do for the dots."""
     from client.errors import ConfigError
 
     if text is None:
         return None
     match = _RANGE.fullmatch(text)
     if match is None or not any(match.group(1, 3)):
-        raise ConfigError(f"--rounds {text!r} is no range. Write 3:5, 3:, :5 or 3.")
+        raise ConfigError(f"--rounds {text!r} is no range. Write 3..5, 3.., ..5 or 3.")
     first = int(match[1] or 1)
     last = int(match[3] or 2**63) if match[2] else first
     if not 1 <= first <= last:
@@ -76,7 +78,9 @@ def _run(model: str | None, rounds: tuple[int, int] | None, timeout: float) -> A
         def tell(what: str, done: int, total: int) -> None:
             bar.update(task, description=what, completed=done, total=total)
 
-        return run_audit(chain(chosen), store, model, rounds, progress=tell, timeout=timeout, read_input=read)
+        scratch = chosen.home / "cache"  # not the system's temporary folder, which may be memory
+        scratch.mkdir(parents=True, exist_ok=True)
+        return run_audit(chain(chosen), store, model, rounds, scratch, progress=tell, timeout=timeout, read_input=read)
 
 
 def as_plain(report: AuditReport) -> dict[str, Any]:

@@ -434,13 +434,22 @@ def test_audit_when_a_model_has_no_round_then_its_genesis_is_hashed(made: tuple[
 
 
 @pytest.mark.parametrize(
-    ("text", "wanted"), [(None, None), ("3", (3, 3)), ("3:5", (3, 5)), ("3:", (3, 2**63)), (":5", (1, 5))]
+    ("text", "wanted"),
+    [
+        (None, None),
+        ("3", (3, 3)),
+        ("3:5", (3, 5)),
+        ("3:", (3, 2**63)),
+        (":5", (1, 5)),
+        ("3..5", (3, 5)),
+        ("..5", (1, 5)),
+    ],
 )
 def test_parse_rounds_when_written_well_then_range(text: str | None, wanted: tuple[int, int] | None) -> None:
     assert parse_rounds(text) == wanted
 
 
-@pytest.mark.parametrize("text", ["", ":", "5:3", "0", "a:b", "-1:2", "1:2:3"])
+@pytest.mark.parametrize("text", ["", ":", "..", "5..3", "5:3", "0", "a:b", "-1:2", "1:2:3", "1...3"])
 def test_parse_rounds_when_written_badly_then_says_how(text: str) -> None:
     with pytest.raises(ConfigError, match="--rounds"):
         parse_rounds(text)
