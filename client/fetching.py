@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import IO, Protocol
@@ -187,7 +187,7 @@ def get_many(
     timeout: float,
     threads: int = FETCH_THREADS,
     hold_bytes: int = HOLD_BYTES,
-) -> Iterator[tuple[bytes, bytes | StorageError]]:
+) -> Generator[tuple[bytes, bytes | StorageError], None, None]:
     """Blobs side by side, as (digest, verified bytes or why there are none), in the order in which they arrive.
 
     ``wanted``: (digest, greatest size in bytes); one that is named twice comes once. All share one deadline,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Protocol
 
 from client.assignment import SeededRng
-from client.errors import ManifestError
+from client.errors import ManifestError, StorageError
+from client.fetching import get_many
 from client.manifests import MAX_MANIFEST_BYTES, MAX_SHARD_BYTES, Dataset, Shard, ShardText
 from client.types import DatasetInfo
 
@@ -49,11 +51,26 @@ class Texts:
 
     def shard(self, shard: Shard) -> tuple[str, ...]:
         """The documents of one shard; ``ManifestError`` where it is not what its manifest says."""
+        return self.shards((shard,))[0]
+
+    def shards(self, wanted: Sequence[Shard]) -> tuple[tuple[str, ...], ...]:
+        """The documents of several shards, fetched side by side under one deadline, in the order of ``wanted``."""
+        found: dict[str, tuple[str, ...]] = {}
         with self._lock:
-            if shard.digest in self._shards:
-                self._shards.move_to_end(shard.digest)
-                return self._shards[shard.digest]
-        data = self._store.get(bytes.fromhex(shard.digest), min(shard.bytes, MAX_SHARD_BYTES), self._timeout)
+            for shard in wanted:
+                if shard.digest in self._shards:
+                    self._shards.move_to_end(shard.digest)
+                    found[shard.digest] = self._shards[shard.digest]
+        missing = {bytes.fromhex(shard.digest): shard for shard in wanted if shard.digest not in found}
+        sizes = [(digest, min(shard.bytes, MAX_SHARD_BYTES)) for digest, shard in missing.items()]
+        with contextlib.closing(get_many(self._store, sizes, self._timeout)) as coming:
+            for digest, data in coming:
+                if isinstance(data, StorageError):
+                    raise data
+                found[digest.hex()] = self._read(missing[digest], data)
+        return tuple(found[shard.digest] for shard in wanted)
+
+    def _read(self, shard: Shard, data: bytes) -> tuple[str, ...]:
         documents = ShardText.from_bytes(data, MAX_SHARD_BYTES).documents
         if (len(data), len(documents)) != (shard.bytes, shard.documents):
             raise ManifestError(f"shard {shard.digest[:12]} has other sizes than its manifest says")
@@ -66,10 +83,10 @@ class Texts:
     def training(self, datasets: Sequence[DatasetInfo], hand: Sequence[tuple[int, int]]) -> tuple[tuple[str, ...], ...]:
         """The documents of each dealt training shard, in the hand's order."""
         by_id = {info.id: info for info in datasets}
-        return tuple(self.shard(self.manifest(by_id[dataset]).shards[index]) for dataset, index in hand)
+        return self.shards([self.manifest(by_id[dataset]).shards[index] for dataset, index in hand])
 
     def heldout(self, datasets: Sequence[DatasetInfo], seed: bytes) -> tuple[str, ...]:
         """The documents of those held-out shards that ``seed`` picks, ``HELDOUT_SHARDS`` at most."""
         shards = [shard for info in sorted(datasets, key=lambda d: d.id) for shard in self.manifest(info).heldout]
         picked = SeededRng(seed, "held-out shards").sample(shards, HELDOUT_SHARDS)
-        return tuple(document for shard in picked for document in self.shard(shard))
+        return tuple(document for documents in self.shards(picked) for document in documents)
