@@ -201,7 +201,8 @@ class Chaos:
         number = self.random.randrange(len(self.plays))
         play = self.plays[number]
         if play.round == 0 or play.view().settled:
-            self.plays[number] = self.ahead.pop(play.model, None) or play.open()
+            ready = self.ahead.pop(play.model, None)
+            self.plays[number] = play.open() if ready is None else ready
             return
         phase = play.phase()
         if phase >= Phase.REVEAL and play.model not in self.ahead and self.random.random() < 0.5:
