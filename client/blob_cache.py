@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import shutil
 import time
 import uuid
@@ -29,6 +30,7 @@ LOCK_POLL_SECONDS = 0.02
 TOUCH_SECONDS = 60.0  # an entry's time of reading is that exact
 PARTIAL_SECONDS = 24 * 3600.0  # after which a partial that nobody works on is given up
 LOW_WATER = 0.9  # of the limit: what is left after making room
+_OURS = re.compile("partial|[0-9a-f]{2}")  # subfolders; others may keep theirs beside them
 LOOK_PART = 64  # the folder is measured again when 1/64 of the limit was written
 
 
@@ -214,7 +216,7 @@ def _drop_partial(path: Path) -> bool:
 def _files(folder: Path) -> Iterator[tuple[float, int, Path]]:
     """(last use in unix seconds, bytes, path) of every entry and partial."""
     try:
-        inside = [entry.path for entry in os.scandir(folder) if entry.is_dir() and entry.name != "locks"]
+        inside = [entry.path for entry in os.scandir(folder) if _OURS.fullmatch(entry.name) and entry.is_dir()]
     except FileNotFoundError:
         return
     for sub in inside:

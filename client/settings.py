@@ -167,9 +167,10 @@ class WalletSettings:
 class StorageSettings:
     """How to talk to IPFS."""
 
-    ipfs: str = ""  # multiaddr of the RPC; empty: the network's
+    ipfs: str = ""  # multiaddr of the RPC (more, with commas: they are read from too); empty: the network's
     timeout_seconds: float = 60.0  # of one fetch
     cache: str = ""  # folder of the verified read cache; empty: HOME/cache/blobs
+    cache_gb: float = 20.0  # GB that it may hold; past that, what was not read for longest goes
 
 
 @dataclass(frozen=True)
@@ -205,6 +206,10 @@ class Settings:
     def cache_folder(self) -> Path:
         """Where verified blobs are kept."""
         return Path(self.storage.cache).expanduser() if self.storage.cache else self.home / "cache" / "blobs"
+
+    def cache_bytes(self) -> int:
+        """What that folder may hold."""
+        return round(self.storage.cache_gb * 1e9)
 
     def values(self) -> list[tuple[str, Any, str]]:
         """(``section.field``, value, origin) of every setting, in order."""

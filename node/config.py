@@ -58,14 +58,16 @@ class NodeConfig:
     passphrase_file: Path | None = None  # file whose first line opens the keystore
     network: Path | None = None  # network.json: chain, contracts, IPFS
     models: tuple[str, ...] = ()  # names of the models to work on; all that it is enrolled in when empty
-    ipfs: str = ""  # multiaddress of the daemon's API, "embedded" for one of its own; network.json's when empty
+    ipfs: str = ""  # multiaddress of the daemon's API (or several, by commas), or "embedded"; network.json's when empty
     ipfs_peers: tuple[str, ...] = ()  # multiaddresses that an embedded daemon connects to
     ipfs_peer_book: Path | None = None  # folder by which the embedded daemons of one machine find each other
     bootstrap: tuple[str, ...] = ()  # libp2p multiaddresses of the public DHT's first peers
     cache_dir: Path | None = None  # verified content, shared by the nodes of one machine
+    cache_gb: float = 20.0  # GB of verified content; past it, what was not read for longest goes
+    ipfs_gb: float = 20.0  # GB of the embedded daemon's blocks; past it, what nothing pins goes
     swarm: bool = True  # join the public DHT and send heartbeats
     swarm_port: int = 0  # TCP port of the public DHT; 0 takes a free one
-    auto_open: bool = False  # open the next round of a model when none is live
+    auto_open: bool = False  # open the next round of a model as soon as it may open
     threads: int = 0  # threads of one numerical operation; 0: this machine's cores, divided by `machine_nodes`
     machine_nodes: int = 1  # node processes that compute on this machine, this one included
     poll_seconds: float = 0.5  # seconds between two looks at the chain
@@ -191,6 +193,7 @@ def _check(config: NodeConfig) -> None:
             "telemetry_seconds must be 0.1 to 3600, or 0 for none",
         ),
         (0.05 <= config.poll_seconds <= 60, "poll_seconds must be 0.05 to 60"),
+        (config.cache_gb > 0 and config.ipfs_gb > 0, "cache_gb and ipfs_gb must be more than 0"),
         (config.fetch_seconds > 0, "fetch_seconds must be more than 0"),
         (config.margin_blocks >= 0, "margin_blocks must not be negative"),
         (config.team.role in ("leader", "member"), "team.role must be leader or member"),
@@ -237,9 +240,11 @@ network = "{network}"                    # network.json: chain, contracts, IPFS
 # ipfs_peer_book = ""        # folder by which the embedded daemons of one machine find each other
 # bootstrap = []             # first peers of the public DHT; network.json's when empty
 # cache_dir = ""             # verified content, may be shared by all nodes of a machine
+# cache_gb = 20.0            # GB of it; past that, what was not read for longest goes
+# ipfs_gb = 20.0             # GB that an embedded daemon holds; past that, what nothing pins goes
 # swarm = true               # join the public DHT and send heartbeats
 # swarm_port = 0             # TCP; 0 takes a free one
-# auto_open = false          # open the next round when none is live
+# auto_open = false          # open the next round as soon as it may open
 # threads = 0                # threads of one numerical operation; 0: the cores divided by machine_nodes
 # machine_nodes = 1          # node processes that compute on this machine, this one included
 # poll_seconds = 0.5         # between two looks at the chain

@@ -57,7 +57,7 @@ def make_app(runtime: Runtime, network: Network, stack: ExitStack) -> FastAPI:
         )
     )
     runtime.status.update(peer_id=swarm.peer_id, network=network.name, ipfs=api)
-    catalog = Catalog(chain, MeteredStore(runtime.telemetry, api, config.cache_dir))
+    catalog = Catalog(chain, MeteredStore(runtime.telemetry, api, config.cache_dir, round(config.cache_gb * 1e9)))
     app = create_app(
         SwarmBackend(swarm, chain.channel), catalog, Recommender(), healthy=lambda: {"network": network.name}
     )

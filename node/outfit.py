@@ -75,7 +75,8 @@ def opened(runtime: Runtime, account: LocalAccount) -> Iterator[Outfit]:
     with ipfs_api(config, network) as api:
         runtime.status.update(ipfs=api)
         try:
-            yield Outfit(network, account, chain, MeteredStore(runtime.telemetry, api, cache), cache)
+            store = MeteredStore(runtime.telemetry, api, cache, round(config.cache_gb * 1e9), config.ipfs_peers)
+            yield Outfit(network, account, chain, store, cache)
         finally:
             chain.close()
 
@@ -93,7 +94,8 @@ def ipfs_api(config: NodeConfig, network: Network) -> Iterator[str]:
         return
     from client.kubo import KuboSettings, start_daemon
 
-    settings = KuboSettings(kind=EMBEDDED, peer_book=config.ipfs_peer_book, log=config.state / "ipfs.log")
+    log_file, disk = config.state / "ipfs.log", round(config.ipfs_gb * 1e9)
+    settings = KuboSettings(kind=EMBEDDED, peer_book=config.ipfs_peer_book, log=log_file, disk_bytes=disk)
     with start_daemon(config.state / "ipfs", config.ipfs_peers, settings) as daemon:
         yield daemon.api
 

@@ -118,7 +118,7 @@ def _field_model(name: str, threads: int) -> tuple[LoadedModel, str]:
     network = chosen.network()
     if not network.ipfs:
         raise ConfigError("the network's file names no IPFS daemon, so its models can't be read")
-    store = IpfsStore(network.ipfs, chosen.cache_folder())
+    store = IpfsStore(network.ipfs, chosen.cache_folder(), chosen.cache_bytes())
     info = chain(chosen).model(name)
     loaded = load_genesis(store, info.genesis, chosen.cache_folder(), trainable=False)
     if info.head != info.genesis:

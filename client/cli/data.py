@@ -271,7 +271,7 @@ def _store(chosen: Settings) -> IpfsStore:
             f"The network {network.name} names no IPFS daemon. "
             "Set STRATA_STORAGE_IPFS, like /ip4/127.0.0.1/tcp/5001/http."
         )
-    return IpfsStore(network.ipfs, chosen.cache_folder())
+    return IpfsStore(network.ipfs, chosen.cache_folder(), chosen.cache_bytes())
 
 
 def _facts(info: DatasetInfo, names: dict[int, str]) -> dict[str, Any]:

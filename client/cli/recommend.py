@@ -33,7 +33,7 @@ def recommend(
 
     chosen = settings()
     network = chosen.network()
-    store = IpfsStore(network.ipfs, chosen.cache_folder()) if network.ipfs else None
+    store = IpfsStore(network.ipfs, chosen.cache_folder(), chosen.cache_bytes()) if network.ipfs else None
     most = None if max_parameters is None else int(max_parameters * 1e6)
     ranked = Recommender().rank(text, Catalog(chain(chosen), store).cards(), Needs(language, None, most))
     rows = [

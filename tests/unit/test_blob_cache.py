@@ -108,6 +108,8 @@ def test_claim_when_somebody_finishes_it_then_those_who_waited_get_the_entry(tmp
 
 def test_cache_when_past_its_limit_then_what_was_not_read_for_longest_goes(tmp_path: Path) -> None:
     cache = BlobCache(tmp_path, limit_bytes=100_000)
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "another's").write_bytes(bytes(90_000))
     now = time.time()
     old = [_put(cache, os.urandom(10_000), now - 10_000 + number) for number in range(9)]
     read = cache.open(old[0], 10_000)  # the oldest, but read just now
@@ -118,6 +120,7 @@ def test_cache_when_past_its_limit_then_what_was_not_read_for_longest_goes(tmp_p
     assert cache.path(old[0]).exists()
     assert not cache.path(old[1]).exists()
     assert all(cache.path(digest).exists() for digest in new)
+    assert (tmp_path / "models" / "another's").exists()
 
 
 def test_cache_when_a_partial_is_old_then_it_goes_unless_somebody_works_on_it(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def test_fetch_when_one_gives_nothing_then_another_does(error: StorageError) -> 
 
 def test_fetch_when_one_is_cut_and_alone_then_it_is_asked_again() -> None:
     class Restarting(Source):
-        def stream(self, *arguments: object) -> Generator[bytes, None, None]:  # type: ignore[override]
+        def stream(self, *arguments: object) -> Generator[bytes, None, None]:
             yield from super().stream(*arguments)  # type: ignore[arg-type]
             if self.until is not None:
                 self.until = None
@@ -138,7 +138,7 @@ def test_fetch_when_one_is_slow_then_the_other_is_asked(monkeypatch: pytest.Monk
     monkeypatch.setattr(fetching, "FIRST_PATIENCE_SECONDS", 0.05)
 
     class Slow(Source):
-        def stream(self, *arguments: object) -> Generator[bytes, None, None]:  # type: ignore[override]
+        def stream(self, *arguments: object) -> Generator[bytes, None, None]:
             for byte in DATA:
                 time.sleep(0.01)
                 yield bytes([byte])
