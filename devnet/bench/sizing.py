@@ -116,7 +116,8 @@ class Simulation:
             self.model, self.general, seed_of("g", number), evaluation.windows // 2, evaluation.sequence
         )
         with clock.of("judge"):
-            join = partial(self._next, [delta.vector for delta in deltas if delta.vector is not None])
+            read = [delta.read() for delta in deltas]
+            join = partial(self._next, [vector for vector in read if vector is not None])
             found = judge_round(self.model, self.head, deltas, held, general, JudgeSettings(), lambda s: join(s)[0])
         if any(found.scores):
             self.head, self.momentum = join(found.scores)
