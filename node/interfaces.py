@@ -244,3 +244,4 @@ class Averager(Protocol):
     def hand_over(
         self, record: DeltaRecord, payload: bytes | None, residual: Vector | None, seconds: float
     ) -> bool: ...  # to the stand-in, before the commitment is sent
+    def borrow(self, model: int, round_number: int, seconds: float) -> bytes | None: ...  # the leader's sealed delta

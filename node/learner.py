@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from client.cid import digest_bytes
 from client.errors import DeltaError
 from client.manifests import Genesis
 from client.types import ModelInfo
@@ -109,7 +110,8 @@ class Learner:
             from node.teams.inner import TeamInner
 
             key = f"{job.model.id}-{job.seed.hex()[:16]}"
-            result = TeamInner(self._team, key, loaded, windows, settings, objective, say, stop).run(state)
+            begins = digest_bytes(job.ahead).hex() if job.ahead else ""
+            result = TeamInner(self._team, key, loaded, windows, settings, objective, say, stop, begins).run(state)
         if not result.losses:
             raise DeltaError("not one step was done before the deadline")
         if keeps and result.state:

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from client.errors import SwarmError
 from client.settings import write_atomically
 from node.teams.average import MEMBER_PATIENCE, Offer, average
-from node.teams.crew import Crew, Note
-from node.teams.handover import Handover, Keep
+from node.teams.crew import Crew, Lend, Note
+from node.teams.handover import MAX_PAYLOAD_BYTES, Handover, Keep
 from node.teams.links import HivemindLinks, Links
 from node.teams.round import TeamRound
 from node.teams.session import Shared, Start, State
@@ -174,9 +174,12 @@ class Team:
 
     # ---- training together ----
 
-    def round(self, key: str, size: int, rows: int) -> TeamRound:
-        """A round to train in together: vectors of ``size`` values, ``rows`` rows of text a step and peer."""
-        return TeamRound(self.crew, key, size, rows)
+    def round(self, key: str, size: int, rows: int, lineage: str = "") -> TeamRound:
+        """A round to train in together: vectors of ``size`` values, ``rows`` rows of text a step and peer.
+
+        ``lineage`` names what training starts from.
+        """
+        return TeamRound(self.crew, key, size, rows, lineage)
 
     def enter(self, round_: TeamRound) -> Start | None:
         """Where to begin in a round; None: where we are, for the team can't be asked."""
@@ -221,6 +224,22 @@ class Team:
         except (SwarmError, OSError) as error:
             log.warning("the stand-in does not hold our delta: %s", error)
             return False
+
+    def lend_with(self, lend: Lend) -> None:
+        """Where the others get this peer's sealed deltas from."""
+        self.crew.lend = lend
+
+    def borrow(self, model: int, round_number: int, seconds: float) -> bytes | None:
+        """The payload of the leader's sealed delta for a round; None where it can't be had."""
+        leader = self.crew.lead.leader
+        if leader is None or self.leading:
+            return None
+        name = f"sealed/{model}/{round_number}"
+        try:
+            return self._run(self._links.fetch(leader, name, MAX_PAYLOAD_BYTES, seconds), seconds + 3.0)
+        except (SwarmError, OSError) as error:
+            log.info("the leader does not lend its delta of round %d: %s", round_number, error)
+            return None
 
     # ---- the end ----
 

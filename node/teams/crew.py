@@ -39,6 +39,9 @@ DENIALS = 3  # in a row, after which we are cut off: others may just notice the 
 Note = Callable[[str, dict[str, Any]], None]
 """Told what happened to the team: an event's name and its values."""
 
+Lend = Callable[[int, int], bytes | None]
+"""The payload of our delta for a model and a round."""
+
 
 class Crew:
     """The team as one peer sees it."""
@@ -57,6 +60,7 @@ class Crew:
         self.rounds: dict[str, LedRound] = {}
         self.early: dict[str, set[str]] = {}  # by round: who trains in it already, while we lead and don't yet
         self.standby = Standby(links, self.lead, clock)
+        self.lend: Lend | None = None  # our sealed deltas
         self.changed = asyncio.Event()  # set while somebody else leads than a moment ago; see ``_led_by``
         self.cut_off = False  # others hear the leader and we don't
         self._denied = 0  # times in a row that others said so
@@ -359,6 +363,10 @@ class Crew:
         if name.startswith("state/"):
             led = self.rounds.get(name.removeprefix("state/"))
             return led.blob if led is not None and led.captured.is_set() else None
+        if name.startswith("sealed/"):
+            model, _, number = name.removeprefix("sealed/").partition("/")
+            known = self.lend is not None and model.isdecimal() and number.isdecimal() and len(name) <= MAX_KEY
+            return self.lend(int(model), int(number)) if known and self.lend else None
         return self.standby.offered(name, remote)
 
 

@@ -42,7 +42,8 @@ Keep = Callable[[Handover], None]
 def record_to_json(record: DeltaRecord) -> dict[str, Any]:
     """As it is sent."""
     values = dataclasses.asdict(record)
-    return {name: value.hex() if isinstance(value, bytes) else value for name, value in values.items()}
+    plain = {name: value.hex() if isinstance(value, bytes) else value for name, value in values.items()}
+    return {**plain, "dataset_ids": list(record.dataset_ids)}
 
 
 def record_from_json(value: Any) -> DeltaRecord:

@@ -59,6 +59,7 @@ class TeamInner:
     objective: Objective | None
     progress: Callable[[Step], None]
     should_stop: Callable[[], bool]
+    lineage: str = ""  # names what training starts from
     averages: int = 0  # that gave more than our own vector
     alone: int = 0  # that did not
     _losses: list[float] = field(default_factory=list)
@@ -70,7 +71,7 @@ class TeamInner:
     def run(self, state: InnerState | None = None) -> TrainResult:
         """Train from the model's present values, as ``run_inner`` does."""
         rows = self.settings.batch * self.settings.accumulate
-        self._round = self.team.round(self.key, self.model.n, rows)
+        self._round = self.team.round(self.key, self.model.n, rows, self.lineage)
         head = self.model.get_vector()
         vector, step = head, 0
         start = self._enter()

@@ -85,6 +85,19 @@ class TeamDesk:
         """Give what was sealed to the stand-in; whether it holds it."""
         return self.team.hand_over(Handover(record, payload, residual), seconds)
 
+    def borrow(self, model: int, round_number: int, seconds: float) -> bytes | None:
+        """The leader's sealed delta of a round."""
+        return self.team.borrow(model, round_number, seconds)
+
+    def lend_with(self, lenders: Mapping[int, Callable[[int], bytes | None]]) -> None:
+        """Who knows our sealed deltas, by model."""
+
+        def lend(model: int, round_number: int) -> bytes | None:
+            lender = lenders.get(model)
+            return lender(round_number) if lender is not None else None
+
+        self.team.lend_with(lend)
+
     def keep_with(self, keepers: Mapping[int, Callable[[Handover], None]]) -> None:
         """Who takes what the leader hands over, by model."""
 

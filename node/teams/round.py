@@ -21,13 +21,14 @@ PROBE_SECONDS = 3.0
 class TeamRound:
     """Where this peer is in a round that the team trains together. ``rows``: what one peer takes in a step."""
 
-    def __init__(self, crew: Crew, key: str, size: int, rows: int) -> None:
+    def __init__(self, crew: Crew, key: str, size: int, rows: int, lineage: str = "") -> None:
         self._crew, self._key, self._size, self._rows = crew, key, size, rows
         settings = crew.settings
         self._gradients = settings.mode == "gradients"
         self.every = 1 if self._gradients else settings.every
-        self.start = Start(0, 0, Deal(0, settings.rank % max(1, settings.size), settings.size))
-        self.index, self.deal, self._lineage = 0, self.start.deal, ""
+        lineage = lineage if self._gradients else ""  # parameters of any lineage can be averaged
+        self.start = Start(0, 0, Deal(0, settings.rank % max(1, settings.size), settings.size), lineage)
+        self.index, self.deal, self._lineage = 0, self.start.deal, lineage
 
     async def enter(self) -> Start | None:
         """Where to begin; None where we are in mid-round and the leader's state can't be had: go on alone, then."""
