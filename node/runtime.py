@@ -305,6 +305,8 @@ def _stop_on_signals(runtime: Runtime) -> None:
     def handle(number: int, frame: Any) -> None:
         if not runtime.stop.is_set():
             runtime.stop.set()
+            # In a thread, since the interrupted one may hold the status; now, since the end may come by the watchdog.
+            threading.Thread(target=runtime.status.update, kwargs={"stopping": True}, daemon=True).start()
             watchdog = threading.Timer(STOP_SECONDS + 0.5, os._exit, args=(0,))
             watchdog.daemon = True
             watchdog.start()

@@ -3,8 +3,8 @@
 What is counted: bytes that were sent and acknowledged, and bytes that were received, on TCP connections over the
 network and over loopback; connections between two processes of the tree (a node and the IPFS daemon that it started)
 are left out. What is not: UDP (so QUIC), Unix sockets, headers and retransmissions, and what a connection carried after
-the last look at it: with a look every ten seconds, short connections are missed. So it is a lower bound; elsewhere than
-on Linux it can't be had.
+the last look at it: with a look every ten seconds, short connections (most calls of an IPFS daemon's API) are missed.
+So it is a lower bound; elsewhere than on Linux it can't be had.
 """
 
 from __future__ import annotations

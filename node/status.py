@@ -52,7 +52,8 @@ def read_node(state: Path, now: float | None = None) -> NodeView:
             telemetry.observe(event)
     _add_status(telemetry, status, events)
     alive = bool(status.pop("alive"))
-    condition = "runs" if alive else "stopped" if status.get("stopped") else "gone"
+    told = status.get("stopped") or status.get("stopping")
+    condition = "runs" if alive else "stopped" if told else "gone"
     figures = telemetry.snapshot()
     if not alive:
         _forget_deadlines(figures)

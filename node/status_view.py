@@ -77,6 +77,7 @@ def _header(view: NodeView) -> Text:
     pid, ago = view.status.get("pid", "?"), duration(view.now - view.heard)
     if view.condition == "runs":
         text.append(f"runs as process {pid}, up {duration(view.figures['uptime'])}")
+        text.append("; it is stopping" if view.status.get("stopping") else "", style="yellow")
         if view.now - view.heard > STALE_SECONDS:
             text.append(f"; it last wrote something {ago} ago", style="yellow")
     elif view.condition == "stopped":

@@ -198,6 +198,21 @@ def test_status_of_a_process_when_it_ends_then_how_it_ended_is_told(
     assert json.loads(status("--state", tmp_path, "--json").output)["condition"] == condition
 
 
+def test_status_when_a_stop_ends_by_the_watchdog_then_it_was_stopped_all_the_same(tmp_path: Path) -> None:
+    """Work that does not let go in time is cut off; the process never gets to say its last word."""
+    code = NODE.replace("runtime.stop.wait(60)", "import time; time.sleep(60)")
+    child = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    try:
+        assert child.stdout is not None and child.stdout.readline() == "ready\n"
+        child.send_signal(signal.SIGTERM)
+        assert child.wait(15) == 0
+    finally:
+        child.kill()
+        child.wait(15)
+    assert json.loads((tmp_path / "status.json").read_text())["stopped"] is False
+    assert read_node(tmp_path).condition == "stopped"
+
+
 def test_read_node_when_its_number_was_given_out_again_then_it_does_not_run(tmp_path: Path) -> None:
     runtime = busy(tmp_path)
     assert read_node(tmp_path).condition == "runs"
