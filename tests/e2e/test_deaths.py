@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from contracts.enums import Phase, VoidReason
-from devnet.layout import VALIDATORS
+from devnet.layout import MINERS, VALIDATORS
 from devnet.network import Devnet
 from devnet.nodes import wallet_of
 from devnet.verify import verify
@@ -90,6 +90,23 @@ def test_round_when_two_validators_are_gone_then_is_void_and_with_them_back_the_
     ended = rounds.until(lambda view: view.ended, "the end of the next round", 150)
     assert ended.phase == Phase.FINAL
     assert all(scored_by(rounds, number, name) for name in VALIDATORS)
+
+
+def test_rounds_when_a_miner_is_killed_while_two_are_on_then_both_have_its_delta(net: Devnet) -> None:
+    rounds, chain = Rounds(net), net.chain()
+    rounds.until(lambda view: view.settled, "the settlement")
+    first = rounds.open()
+    rounds.until(lambda view: view.commits == len(MINERS), "all commitments")
+    kill(net, "miner-1")
+    rounds.until(lambda view: view.phase >= Phase.REVEAL, "the end of the commitments")
+    second = rounds.open()
+    assert (second, rounds.view().held) == (first + 1, True)
+    net.supervisor.restart("miner-1")
+    rounds.until(lambda view: not view.held, "the end of the older round", 150)
+    ended = rounds.until(lambda view: view.ended, "the end of the newest", 150)
+    assert [chain.round(rounds.id, first).phase, ended.phase] == [Phase.FINAL, Phase.FINAL]
+    assert all(net.address("miner-1") in miners_of(rounds, number) for number in (first, second))
+    assert ended.parent_head == chain.round(rounds.id, first).head
 
 
 def test_money_when_nodes_died_and_rounds_were_void_then_every_wei_is_where_it_should_be(

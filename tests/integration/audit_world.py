@@ -28,7 +28,7 @@ from tests.unit.test_replay import World, make_world
 
 TREASURY, MINERS, VALIDATORS, CONTRIBUTOR, SERVER, USER = 0, (1, 2), (3, 4, 5), 6, 7, 8
 STAKES = (40, 35, 25)
-POLICY = Policy(30, 4, 10, 30, 10, 30, 10)
+POLICY = Policy(30, 4, 8, 24, 8, 24, 8)
 SALT = b"\x07" * 32
 OK, NO_GAIN, BAD_FORM = ScoreReason.OK, ScoreReason.NO_GAIN, ScoreReason.BAD_FORM
 

@@ -67,7 +67,7 @@ def world(anvil: ChainProcess, connect: Connect) -> World:
 def _play(world: World, scores: list[int], reasons: list[ScoreReason]) -> None:
     """All phases of the first round, everybody acting."""
     model = world.model.id
-    world.deployer.tick(model)
+    world.deployer.tick(model, 1)
     for number, miner in enumerate(world.miners):
         digest = bytes([number + 1]) * 32
         miner.commit_delta(model, 1, delta_commitment(*world.args(miner), digest, SALT))
@@ -80,12 +80,12 @@ def _play(world: World, scores: list[int], reasons: list[ScoreReason]) -> None:
     for validator in world.validators:
         validator.reveal_scores(model, 1, scores, reasons, REPORT, SALT)
     if any(scores):
-        world.deployer.tick(model)
+        world.deployer.tick(model, 1)
         for validator in world.validators:
             validator.commit_head(model, 1, head_commitment(*world.args(validator), HEAD, SALT))
         for validator in world.validators:
             validator.reveal_head(model, 1, HEAD, SALT)
-    world.deployer.tick(model)
+    world.deployer.tick(model, 1)
 
 
 def test_round_when_everybody_acts_then_the_head_is_set_and_all_are_paid(world: World) -> None:

@@ -13,6 +13,7 @@ from client.errors import NotFound
 from client.storage import MemoryStore
 from client.types import DatasetStatus
 from contracts.enums import DeltaKind, Phase, Role, ScoreReason, VoidReason
+from node.residual import Residuals
 from tests.integration.roles_world import SHORT, World, add_models, add_text, small_world, wait_for
 
 pytestmark = pytest.mark.slow
@@ -127,5 +128,9 @@ def test_a_delta_that_validators_can_not_fetch_scores_zero_and_comes_back(tmp_pa
         assert view.phase == Phase.FINAL and view.head == view.base_head
         scores = chain.scores_of(model.id, 1, world.account("validator-1").address)
         assert scores.reasons == (ScoreReason.UNAVAILABLE,)
-        residuals = world.state("miner-1") / "residuals"
-        wait_for("the work is kept", lambda: list(residuals.glob("residual-*.npy")), 20)
+        residuals = Residuals(world.state("miner-1") / "residuals")
+        wait_for("the work is kept", lambda: not residuals.awaited(model.id), 20)
+        size = miner.workers[0].parts.trainer.genesis(model).size  # type: ignore[attr-defined]
+        assert residuals.load(model.id, model.genesis, size) is not None
+        returned = list((world.state("miner-1") / "residuals").glob("residual-*+1.npy"))
+        assert returned, "what nobody could fetch is part of the residual again"
