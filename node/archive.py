@@ -223,8 +223,9 @@ def _step(runtime: Runtime, archive: Archive) -> bool:
 
 
 def _tell(runtime: Runtime, summary: dict[str, Any]) -> None:
-    short = {name: summary[name] for name in ("held", "bytes", "wanted", "block")}
-    runtime.status.update(archive={**short, "missing": len(summary["missing"])})
+    told = {name: summary[name] for name in ("held", "bytes", "wanted", "block")} | {"missing": len(summary["missing"])}
+    runtime.status.update(archive=told)
+    runtime.telemetry.ask("archive", lambda: told)
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from client.storage import IpfsStore
 from client.types import ZERO_DIGEST, DatasetStatus, Policy
 from client.wallet import Wallets
 from contracts.enums import Phase, Role
+from node.status import NodeView, read_node
 from tests.integration.roles_world import ROOT, World, add_models, add_text, small_world, wait_for
 
 pytestmark = pytest.mark.slow
@@ -89,6 +91,25 @@ def processes(world: World, api: str, roles: dict[str, str]) -> Iterator[dict[st
                 process.child.wait(5)
 
 
+def told(process: Process, again: bool) -> str:
+    """The page of metrics and the lines of telemetry, once the round's end is told. ``again``: it was killed before."""
+
+    def ended() -> NodeView | None:
+        view = read_node(process.state)
+        return view if view.figures["models"].get("global", {}).get("rounds_final") else None
+
+    view = wait_for(f"{process.name} tells of the round's end", ended, 30)
+    model, traffic = view.figures["models"]["global"], view.figures["traffic"]
+    assert view.condition == "runs"
+    assert again or (model["loss"] if "miner" in process.name else model["heldout_loss"]) > 0
+    assert min(traffic["chain"].values()) > 1000
+    assert traffic["sockets"] is None or min(traffic["sockets"].values()) > 1000
+    assert again or traffic["content"]["sent"] > 100
+    page = urllib.request.urlopen(view.status["metrics"], timeout=30).read().decode()
+    assert 'strata_rounds_final_total{model="global"} 1.0' in page
+    return str(page) + (process.state / "telemetry.jsonl").read_text()
+
+
 def test_nodes_killed_in_mid_round_take_it_up_again_and_stop_in_time(tmp_path: Path) -> None:
     settings = KuboSettings(kind="embedded", log=tmp_path / "ipfs.log")
     with start_daemon(tmp_path / "ipfs", settings=settings) as daemon, small_world(tmp_path) as world:
@@ -118,6 +139,7 @@ def test_nodes_killed_in_mid_round_take_it_up_again_and_stop_in_time(tmp_path: P
             again = world.account("validator-3").address  # asked of the chain: the kill may come between act and event
             assert chain.scores_of(model.id, 1, again).report != ZERO_DIGEST
             assert chain.head_of(model.id, 1, again) == view.head
+            pages = {name: told(process, name in ("miner-2", "validator-3")) for name, process in nodes.items()}
             began = time.monotonic()
             for process in nodes.values():
                 assert process.child is not None
@@ -128,5 +150,5 @@ def test_nodes_killed_in_mid_round_take_it_up_again_and_stop_in_time(tmp_path: P
             secret = world.account("miner-1").key.hex().removeprefix("0x")
             for name in nodes:
                 text = (world.folder / f"{name}.log").read_text()
-                assert "pass word" not in text
-                assert secret not in text
+                assert "pass word" not in text + pages[name]
+                assert secret not in text + pages[name]

@@ -19,6 +19,7 @@ from typer.testing import CliRunner, Result
 from client.errors import ConfigError
 from devnet.keeper import _activity
 from devnet.layout import Run
+from node.archive import _tell
 from node.cli import app
 from node.config import NodeConfig
 from node.reporter import Recorder
@@ -394,3 +395,10 @@ def test_devnet_status_when_a_node_trains_then_its_figures_are_in_the_row(tmp_pa
     record(busy(run.node("miner-1")))
     assert "law round 12 TRAIN, 57 blocks left, step 3/40, loss 2.7500" in _activity(run, "miner-1")
     assert _activity(run, "chain") == ""
+
+
+def test_draw_for_an_archive_then_what_it_holds_is_shown(tmp_path: Path) -> None:
+    runtime = open_runtime(NodeConfig("a", tmp_path), "archive")
+    _tell(runtime, {"held": 12, "bytes": 31_000_000, "wanted": 1, "block": 7, "missing": [], "contents": []})
+    assert "held 12, 31 MB, wanted 1, block 7, missing 0" in drawn(tmp_path)
+    assert runtime.telemetry.snapshot()["told"]["archive"]["held"] == 12
