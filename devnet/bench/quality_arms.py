@@ -1,0 +1,141 @@
+"""The arms of the quality benchmark: one run on one machine, plain DiLoCo, and Strata with its codec and outer step.
+
+Everything that is Strata's is the code that nodes run: ``run_inner``, ``encode``, ``decode_codes``, ``aggregate`` and
+``outer_step``. Miners take turns in one process, which changes nothing in what they compute.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from client.aggregate import aggregate, outer_step
+from client.codec import decode_codes, encode
+from client.codes import WEIGHT_ONE
+from client.recipe import Compression, Inner, Outer
+from devnet.bench.quality_world import MINERS, Vector, World
+from node.residual import DECAY
+from node.training.inner import InnerSettings, run_inner
+from node.training.memory import InnerState
+
+FLOAT_BYTES = 4
+PLAIN_OUTER = Outer(WEIGHT_ONE, 0)
+"""Learning rate 1 without momentum: the mean of the deltas."""
+DILOCO_OUTER = Outer(45875, 58982)
+"""Learning rate 0.7, Nesterov momentum 0.9: DiLoCo, arXiv 2311.08105."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How one arm learns. ``steps`` are a miner's, of all rounds; ``compression`` None sends float32.
+
+    ``behind``: each round starts from the head of one round earlier, as pipelined rounds do.
+    """
+
+    inner: Inner
+    steps: int
+    outer: Outer = PLAIN_OUTER
+    compression: Compression | None = None
+    behind: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Held-out losses in nats at quarters of the way, rounds, and payload bytes of all miners in all rounds."""
+
+    losses: tuple[float, ...]
+    rounds: int
+    payload: int
+    values: int
+
+    def numbers(self) -> dict[str, float]:
+        """What the table shows. ``share``: float32 bytes of a delta over a payload's, on average."""
+        dense = FLOAT_BYTES * self.values * self.rounds * MINERS
+        found = {"loss": self.losses[-1], "rounds": float(self.rounds), "payload": float(self.payload)}
+        quarters = {f"loss{place}": loss for place, loss in enumerate(self.losses, 1)}
+        return {**found, **quarters, "share": dense / self.payload if self.payload else 0.0}
+
+
+def centralised(world: World, plan: Plan) -> Outcome:
+    """One run with all miners' batches in one: as many steps, the same tokens at the same step."""
+    theta, state = world.model.get_vector(), None
+    losses: list[float] = []
+    inner = replace(plan.inner, batch=MINERS * plan.inner.batch, early_rounds=0)
+    for quarter in range(4):
+        done, until = quarter * plan.steps // 4, (quarter + 1) * plan.steps // 4
+        settings = replace(InnerSettings.of(inner), steps=until - done, done=done)
+        world.model.set_vector(theta)
+        windows = world.of_all(done, until - done, plan.inner.batch)
+        result = run_inner(world.model, windows, settings, state=state)
+        theta, state = theta + result.delta, result.state
+        losses.append(world.loss(theta))
+    return Outcome(tuple(losses), 0, 0, len(theta))
+
+
+@dataclass
+class _Network:
+    """Four miners and the head between rounds."""
+
+    world: World
+    plan: Plan
+    theta: Vector
+    momentum: Vector = field(init=False)
+    before: Vector = field(init=False)
+    states: list[InnerState | None] = field(default_factory=lambda: [None] * MINERS)
+    residuals: list[Vector] = field(init=False)
+    payload: int = 0
+
+    def __post_init__(self) -> None:
+        self.momentum, self.before = np.zeros_like(self.theta), self.theta
+        self.residuals = [np.zeros_like(self.theta) for _ in range(MINERS)]
+
+    def round(self, settings: InnerSettings) -> None:
+        """Train, send, sum up, step."""
+        base = self.before if self.plan.behind else self.theta
+        deltas = [self._train(miner, base, settings) for miner in range(MINERS)]
+        update = self._sent(deltas)
+        outer = self.plan.outer
+        self.before = self.theta
+        self.theta, self.momentum = outer_step(self.theta, self.momentum, update, outer.lr_q16, outer.momentum_q16)
+
+    def _train(self, miner: int, base: Vector, settings: InnerSettings) -> Vector:
+        model = self.world.model
+        model.set_vector(base)
+        windows = self.world.of_miner(miner, settings.done, settings.steps, settings.batch)
+        kept = self.states[miner] if self.plan.inner.state == "kept" else None
+        result = run_inner(model, windows, settings, state=kept)
+        self.states[miner] = result.state
+        return result.delta
+
+    def _sent(self, deltas: list[Vector]) -> Vector:
+        """What arrives of the miners' deltas, as one update."""
+        form, n = self.plan.compression, len(self.theta)
+        if form is None:
+            self.payload += FLOAT_BYTES * n * MINERS
+            mean: Vector = np.mean(deltas, axis=0, dtype=np.float32)
+            return mean
+        codes = []
+        for miner, delta in enumerate(deltas):
+            whole = delta + self.residuals[miner]
+            payload, decoded = encode(whole, form.codec, form.k, form.chunk)
+            self.residuals[miner] = (whole - decoded) * np.float32(DECAY)
+            codes.append(decode_codes(payload, n, form))
+            self.payload += len(payload)
+        return aggregate(codes, [WEIGHT_ONE // MINERS] * MINERS, n)
+
+
+def network(world: World, plan: Plan) -> Outcome:
+    """Rounds until all steps are done: Strata with ``plan.compression``, DiLoCo without."""
+    net = _Network(world, plan, world.model.get_vector())
+    losses: list[float] = []
+    done = number = 0
+    while done < plan.steps:
+        number += 1
+        settings = InnerSettings.of(plan.inner, number)
+        settings = replace(settings, steps=min(settings.steps, plan.steps - done))
+        net.round(settings)
+        done += settings.steps
+        while len(losses) < 4 and done >= (len(losses) + 1) * plan.steps // 4:
+            losses.append(world.loss(net.theta))
+    return Outcome(tuple(losses), number, net.payload, len(net.theta))

@@ -1,0 +1,66 @@
+"""The quality benchmark's arms: the same tokens for all, the real codec's bytes, rounds that add up."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from client.recipe import Compression
+from devnet.bench.quality import ARMS, FULL, REDUCED, STRATA, Setup, cases, early_rounds, inner_of, table
+from devnet.bench.quality_arms import Plan, centralised, network
+from devnet.bench.quality_world import MINERS, World, scratch_model
+from node.training.batches import Windows
+
+
+def _world() -> World:
+    rng = np.random.default_rng(3)
+    tokens = rng.integers(97, 105, (70, 17))
+    windows = Windows(tokens, np.full(len(tokens), 17))
+    return World(scratch_model("micro", 1), windows.take(range(64)), windows.take(range(64, 70)))
+
+
+def test_world_when_dealt_then_the_miners_together_read_what_one_run_reads() -> None:
+    world = _world()
+    for done, steps in ((0, 2), (3, 1)):
+        mine = [world.of_miner(miner, done, steps, 2).tokens.tobytes() for miner in range(MINERS)]
+        together = world.of_all(done, steps, 2).tokens.reshape(steps, MINERS, 2, 17)
+        assert mine == [together[:, miner].tobytes() for miner in range(MINERS)]
+
+
+def test_network_when_deltas_are_whole_and_rounds_are_one_step_then_as_plain_averaging() -> None:
+    world = _world()
+    inner = inner_of(REDUCED[0], 1, None)
+    found = network(world, Plan(inner, 4))
+    assert found.rounds == 4 and len(found.losses) == 4 and found.losses[-1] < found.losses[0]
+    assert found.payload == 4 * MINERS * 4 * found.values
+
+
+@pytest.mark.parametrize("behind", [False, True])
+def test_network_when_compressed_then_payloads_are_counted_and_it_learns(behind: bool) -> None:
+    plan = Plan(inner_of(REDUCED[0], 2, None), 8, STRATA.outer, Compression("topk2", 64, 4096), behind)
+    found = network(_world(), plan)
+    assert found.rounds == 4 and found.losses[-1] < found.losses[0]
+    assert found.numbers()["share"] > 100
+    assert np.isfinite(found.losses).all()
+
+
+def test_centralised_when_run_then_it_learns_from_all_windows() -> None:
+    found = centralised(_world(), Plan(inner_of(REDUCED[0], 4, None), 4))
+    assert found.losses[-1] < found.losses[0] and found.payload == 0
+
+
+@pytest.mark.parametrize("setup", FULL, ids=lambda setup: str(setup.model))
+@pytest.mark.parametrize("each", [15, 30])
+def test_early_rounds_when_counted_then_at_most_twice_the_rounds(setup: Setup, each: int) -> None:
+    early, inner = early_rounds(setup.steps, each), inner_of(setup, each, STRATA)
+    assert inner.early_rounds == early and inner.early_steps == each // 6
+    left = setup.steps - early * inner.early_steps
+    assert left > 0 and early + -(-left // each) <= 2 * setup.steps / each
+
+
+def test_table_when_made_then_losses_are_compared_with_the_one_run() -> None:
+    names = [case.name for case in cases(REDUCED)]
+    assert {f"micro/{arm.name}/H15" for arm in ARMS} < set(names)
+    numbers = {"loss": 2.2, "rounds": 4.0, "payload": 1.0, "share": 210.0}
+    rows = table({"micro/centralised": [{**numbers, "loss": 2.0}], "micro/strata/H15": [numbers]}).rows
+    assert rows[1][2] == pytest.approx(1.1)
