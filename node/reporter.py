@@ -22,6 +22,7 @@ from node.telemetry import Telemetry
 MAX_BYTES = 8 * 2**20  # then telemetry.jsonl moves aside, once: at most twice as much is on disk
 LOOK_SECONDS = 0.5  # between two looks whether a round has ended
 JOIN_SECONDS = 2.0
+LOOK_PAUSE = 100  # times as long as a look at the sockets took: machines may have many
 
 log = logging.getLogger("strata.node.telemetry")
 
@@ -63,6 +64,7 @@ class Recorder:
         self._who = {"name": config.name, "role": role, "pid": os.getpid()}
         self._lines = Lines(config.state / "telemetry.jsonl")
         self._sockets, self._looking = SocketMeter(), threading.Lock()
+        self._look_after = 0.0  # on the monotonic clock
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name="telemetry", daemon=True)
 
@@ -76,9 +78,14 @@ class Recorder:
         self._thread.join(JOIN_SECONDS)
 
     def measure(self) -> None:
-        """Look at the sockets: they are counted as often as this is called."""
+        """Look at the sockets, unless that took more than a hundredth of the time since the last look."""
         with self._looking:
+            began = time.monotonic()
+            if began < self._look_after:
+                return
             found = self._sockets.look()
+            ended = time.monotonic()
+            self._look_after = ended + LOOK_PAUSE * (ended - began)
             if found is not None:
                 self._telemetry.set_sockets(*found)
 

@@ -245,6 +245,24 @@ def test_recorder_when_a_round_ends_then_a_line_is_written_before_the_next_is_du
     assert path.stat().st_mode & 0o777 == 0o600
 
 
+def test_recorder_when_a_look_at_the_sockets_takes_long_then_it_is_not_soon_repeated(
+    tmp_path: Path, telemetry: Telemetry
+) -> None:
+    class Slow(SocketMeter):
+        looks = 0
+
+        def look(self) -> tuple[int, int]:
+            self.looks += 1
+            time.sleep(0.5)
+            return 7, 8
+
+    recorder = Recorder(NodeConfig("n", tmp_path), "miner", telemetry)
+    slow = recorder._sockets = Slow()
+    for _ in range(3):
+        assert recorder.line("page")["traffic"]["sockets"] == {"sent": 7, "received": 8}
+    assert slow.looks == 1
+
+
 # the page -------------------------------------------------------------------------------------------------------------
 
 
