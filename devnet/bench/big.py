@@ -3,10 +3,10 @@
     python -m devnet.bench.big [--profile full]
 
 *reduced*: 50 million parameters; *full*: a billion. Every case runs in a process of its own and is given as a ratio to
-the model's float32 bytes: the peak of its own memory (``RssAnon``, looked at every 5 ms), and the peak of everything
+the model's float32 bytes: the peak of its own memory (``RssAnon``, looked at every 20 ms), and the peak of everything
 resident (``VmHWM``), which counts the pages of mapped files, too: those are the kernel's, to drop when memory is short.
 What the interpreter takes before the case begins is left out of both. Needs 11 bytes a parameter of disk under
-``.strata`` and as much memory; all of it is given back. The store is a folder that hands out hard links.
+``.strata`` and 9 of memory; all of it is given back. The store is a folder that hands out hard links.
 """
 
 from __future__ import annotations
@@ -40,8 +40,12 @@ from devnet.sim.report import Result
 
 FOLDER = ROOT / ".strata" / "bench" / "big"
 HOW = Compression("topk2", 64, 4096)
-MINERS = tuple(f"0x{place:040x}" for place in range(1, 9))
+MINERS = tuple(f"0x{place:040x}" for place in range(1, 5))
 LIMIT = 2.2
+SOURCES = (
+    "client/aggregate.py", "client/codec.py", "client/codes.py", "client/payload.py", "client/replay.py",
+    "client/scratch.py", "client/tensors.py", "client/topk.py", "devnet/bench/big.py",
+)  # fmt: skip
 Float32 = NDArray[np.float32]
 
 
@@ -108,10 +112,10 @@ def random_bits(seed: int, count: int) -> NDArray[np.uint16]:
 
 
 def random_pieces(seed: int, parameters: int) -> Iterator[Float32]:
-    """A delta's tensors, one at a time."""
+    """A delta's tensors, one at a time: a million bell-shaped values over and over, to save time, each time scaled."""
+    values = np.random.default_rng(seed).standard_normal(1_000_003, dtype=np.float32)
     for place, (_, shape) in enumerate(shapes(parameters)):
-        generator = np.random.default_rng((seed, place))
-        yield generator.standard_normal(int(np.prod(shape)), dtype=np.float32) * np.float32(1e-3)
+        yield np.resize(values, int(np.prod(shape))) * np.float32(1e-3 * (1 + place % 7))
 
 
 def prepare(parameters: int) -> None:
@@ -136,7 +140,7 @@ def prepare(parameters: int) -> None:
 
 
 def encode_streamed(parameters: int) -> None:
-    """Compress a delta whose tensors come one at a time; each of its eight seeds is another miner's."""
+    """Compress a delta whose tensors come one at a time; four times, for the rounds after it."""
     store, digests = FolderStore(FOLDER / "store"), []
     for seed in range(len(MINERS)):
         encoder = Encoder(size_of(parameters), HOW.codec, HOW.k, HOW.chunk)
@@ -171,19 +175,28 @@ def size_of(parameters: int) -> int:
     return sum(int(np.prod(shape)) for _, shape in shapes(parameters))
 
 
-def accepted(first: int) -> list[Accepted]:
-    """Four of the deltas as a round's."""
+def accepted(count: int) -> list[Accepted]:
+    """The first ``count`` of the four deltas as a round's."""
     digests = json.loads((FOLDER / "deltas").read_text())
-    return [Accepted(bytes.fromhex(digests[place]), 16384, MINERS[place]) for place in range(first, first + 4)]
+    return [Accepted(bytes.fromhex(digests[place]), 65536 // count, MINERS[place]) for place in range(count)]
 
 
 def replay_files(parameters: int) -> None:
     """An audit's way: genesis, then two rounds of four deltas, vectors in mapped files."""
     scratch.MAP_BYTES = 1  # the reduced profile's model is one that would stay in memory
+    _two_rounds(FOLDER)
+
+
+def replay_memory(parameters: int) -> None:
+    """The same with the vectors in memory."""
+    _two_rounds(None)
+
+
+def _two_rounds(folder: Path | None) -> None:
     store = FolderStore(FOLDER / "store")
-    state = load_state(store, (FOLDER / "genesis").read_bytes(), FOLDER)
+    state = load_state(store, (FOLDER / "genesis").read_bytes(), folder)
     for number in (1, 2):
-        made = build_next_head(state, 1, number, accepted(4 * (number - 1)), store, FOLDER, reuse=True)
+        made = build_next_head(state, 1, number, accepted(5 - number), store, FOLDER, reuse=True)
         publish(store, made)
         state = made.state
     (FOLDER / "second").write_text(state.head_digest.hex())
@@ -197,7 +210,7 @@ def snapshot_memory(parameters: int) -> None:
     assert made.snapshot is not None, "every third round has a snapshot"
     head = publish(store, made)
     made.snapshot.unlink()
-    fourth = build_next_head(made.state, 1, 4, accepted(1), store, FOLDER, reuse=True)
+    fourth = build_next_head(made.state, 1, 4, accepted(4), store, FOLDER, reuse=True)
     publish(store, fourth)
     (FOLDER / "third").write_text(head.hex())
     (FOLDER / "fourth").write_text(fourth.digest.hex())
@@ -222,10 +235,14 @@ STAGES: dict[str, Callable[[int], None]] = {
     "tensors read one by one": read_tensors,
     "encode, tensors streamed": encode_streamed,
     "encode, delta and residual whole": encode_in_place,
-    "replay of two rounds, state in files": replay_files,
+    "replay of two rounds, in memory": replay_memory,
+    "replay of two rounds, in files": replay_files,
     "aggregate and snapshot, in memory": snapshot_memory,
     "late joiner, in memory": join_memory,
 }
+DISK = {PREPARE: 2.3, "replay of two rounds, in files": 8.0, "aggregate and snapshot, in memory": 8.0}
+"""Bytes a parameter that a stage needs on the disk; a snapshot stays there until the end."""
+SPARE_BYTES = 1.0e9
 
 
 def status(*names: str) -> list[int]:
@@ -240,7 +257,7 @@ def watched(work: Callable[[], None]) -> dict[str, float]:
     peak = [0]
 
     def look() -> None:
-        while not ended.wait(0.005):
+        while not ended.wait(0.02):
             peak[0] = max(peak[0], status("RssAnon")[0])
 
     before, resident = status("RssAnon", "VmRSS")
@@ -255,7 +272,10 @@ def watched(work: Callable[[], None]) -> dict[str, float]:
 
 
 def stage(name: str, parameters: int, _seed: int) -> dict[str, float]:
-    """One stage in a process of its own."""
+    """One stage in a process of its own. ``ConfigError`` where it would fill the disk."""
+    need, free = DISK.get(name, 0.0) * size_of(parameters) + SPARE_BYTES, shutil.disk_usage(FOLDER).free
+    if free < need:
+        raise ConfigError(f"{name}: {free / 1e9:.1f} GB of disk are free, {need / 1e9:.1f} are needed; go on later")
     command = [sys.executable, "-m", "devnet.bench.big", "--stage", name, "--parameters", str(parameters)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -282,20 +302,17 @@ def table(findings: Findings, parameters: int) -> Result:
 
 
 def run(options: argparse.Namespace) -> None:
-    """All stages, in order; what they wrote is removed."""
+    """All stages, in order. What they wrote is removed at the end; after an error the next run goes on from there."""
     parameters = 1_000_000_000 if options.profile == "full" else 50_000_000
-    need, free = 11.5 * parameters, shutil.disk_usage(ROOT).free
-    if free < need:
-        raise ConfigError(f"{free / 1e9:.0f} GB of disk are free, {need / 1e9:.0f} are needed")
-    shutil.rmtree(FOLDER, ignore_errors=True)
-    FOLDER.mkdir(parents=True)
-    options.fresh = True  # a stage needs the files of those before it
-    try:
-        cases = [Case(name, partial(stage, name, parameters)) for name in STAGES]
-        findings = measure("big", cases, options, digest_of_sources("client", "devnet/bench/big.py"))
-        report("big", table(findings, parameters), findings, options)
-    finally:
+    if options.fresh or not (FOLDER / options.profile).exists():
+        options.fresh = True
         shutil.rmtree(FOLDER, ignore_errors=True)
+        FOLDER.mkdir(parents=True)
+        (FOLDER / options.profile).touch()
+    cases = [Case(name, partial(stage, name, parameters)) for name in STAGES]
+    findings = measure("big", cases, options, digest_of_sources(*SOURCES))
+    report("big", table(findings, parameters), findings, options)
+    shutil.rmtree(FOLDER)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
