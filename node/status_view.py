@@ -139,7 +139,7 @@ def _model(name: str, model: Mapping[str, Any], view: NodeView) -> RenderableTyp
     grid = Table.grid(padding=(0, 1))
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
-    lines = list(_model_lines(model, view))
+    lines = list(_model_lines(name, model, view))
     label = Text(clean(name, 24), style="bold cyan")
     for line in lines or [Text("no round yet", style="dim")]:
         grid.add_row(label, line)
@@ -147,14 +147,17 @@ def _model(name: str, model: Mapping[str, Any], view: NodeView) -> RenderableTyp
     return grid
 
 
-def _model_lines(model: Mapping[str, Any], view: NodeView) -> list[Text]:
-    lines = []
+def _model_lines(name: str, model: Mapping[str, Any], view: NodeView) -> list[Text]:
+    lines: list[Text] = []
     runs = view.condition == "runs"
     for live in model["rounds"]:
         lines.append(Text(_live(live, view.figures), style="" if live is model["rounds"][0] else "dim"))
     action = model.get("action")
-    if lines and runs and isinstance(action, str) and action:
-        lines[0].append(f", {clean(action, 40)}")
+    if isinstance(action, str) and action:
+        if lines and runs:
+            lines[0].append(f", {clean(action, 40)}")
+        elif not lines:  # a server takes no part in rounds
+            lines.append(Text(f"{clean(action, 40)}{_head(name, view)}", style="" if runs else "dim"))
     if model["steps"] or model["loss"] is not None or model["tokens_trained"]:
         lines += _training(model)
     if model["rounds_judged"]:
@@ -167,6 +170,14 @@ def _model_lines(model: Mapping[str, Any], view: NodeView) -> list[Text]:
     if told:
         lines.append(Text("rounds ended: " + ", ".join(told), style="dim"))
     return lines
+
+
+def _head(name: str, view: NodeView) -> str:
+    """Whose head a server answers with."""
+    models = view.status.get("models")
+    said = models.get(name) if isinstance(models, Mapping) else None
+    number = said.get("round") if isinstance(said, Mapping) else None
+    return f", head of round {number}" if type(number) is int else ""
 
 
 def _training(model: Mapping[str, Any]) -> list[Text]:

@@ -397,6 +397,13 @@ def test_devnet_status_when_a_node_trains_then_its_figures_are_in_the_row(tmp_pa
     assert _activity(run, "chain") == ""
 
 
+def test_draw_for_a_server_then_the_heads_that_it_answers_with_are_told(tmp_path: Path) -> None:
+    runtime = open_runtime(NodeConfig("s", tmp_path), "server")
+    runtime.status.update_model("law", head=b"1", round=7, action="serving")
+    assert "law serving, head of round 7" in drawn(tmp_path)
+    assert "law serving" in summary(read_node(tmp_path))
+
+
 def test_draw_for_an_archive_then_what_it_holds_is_shown(tmp_path: Path) -> None:
     runtime = open_runtime(NodeConfig("a", tmp_path), "archive")
     _tell(runtime, {"held": 12, "bytes": 31_000_000, "wanted": 1, "block": 7, "missing": [], "contents": []})

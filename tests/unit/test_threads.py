@@ -54,7 +54,7 @@ def test_cores_when_the_quota_is_of_the_first_version_then_it_counts(tmp_path: P
     assert cores(tmp_path) == 1
 
 
-@pytest.mark.parametrize("role", ["miner", "validator", "server", "gateway", "bootstrap"])
+@pytest.mark.parametrize("role", ["miner", "validator", "server", "gateway", "bootstrap", "archive"])
 def test_node_when_a_role_starts_then_threads_are_set_before_any_numerical_library(tmp_path: Path, role: str) -> None:
     """The role itself is replaced: what counts is what was loaded when it was about to be imported."""
     (tmp_path / "node.toml").write_text('name = "n"\nstate = "s"\nthreads = 3\n')
