@@ -33,6 +33,7 @@ __all__ = [
 DEFAULT_TIMEOUT_SECONDS = 60.0
 PUT_TIMEOUT_SECONDS = 300.0
 CONNECT_SECONDS = 5.0
+SEND_BYTES = 2**20  # of one piece of what is written; ipfshttpclient's own 8 KB take half as long again
 GRACE_SECONDS = 3.0  # for the daemon's own deadline to fire before ours
 NUDGE_SECONDS = 5.0  # between two looks at whether a daemon is connected to the known providers
 
@@ -266,7 +267,7 @@ class _Daemon:
                 import ipfshttpclient  # it is old: urllib3 warns of how it is called
 
                 with _mapped("connect to"):  # the constructor skips connect()'s version check, which knows 0.7 at most
-                    self._made = ipfshttpclient.Client(self.name)
+                    self._made = ipfshttpclient.Client(self.name, chunk_size=SEND_BYTES)
             return self._made
 
     def stream(

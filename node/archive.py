@@ -46,7 +46,12 @@ class ArchiveChain(Protocol):
     def models(self) -> list[ModelInfo]: ...
     def datasets(self, model_id: int | None = None) -> list[DatasetInfo]: ...
     def events(
-        self, contract: str, event: str | None = None, from_block: int | None = None, to_block: int | None = None
+        self,
+        contract: str,
+        event: str | None = None,
+        from_block: int | None = None,
+        to_block: int | None = None,
+        **filters: Any,
     ) -> list[Event]: ...
     def contract_address(self, contract: str) -> str: ...
 
@@ -81,6 +86,8 @@ class Archive:
         last = min(newest, done + SPAN_BLOCKS)
         if done == newest:
             return False
+        for model in chosen.values():
+            self.holdings.remember(f"genesis:{model.id}", model.genesis.hex())
         items = [Item(model.genesis, "genesis", model.id, 0, MAX_MANIFEST_BYTES) for model in chosen.values()]
         for info in self.chain.datasets():
             if info.model_id in chosen and info.accepted_block:
@@ -98,6 +105,8 @@ class Archive:
                 continue
             if event.name == "RoundFinalized" and any(event.args["head"]):
                 found.append(Item(bytes(event.args["head"]), "head", model_id, number, MAX_MANIFEST_BYTES))
+            elif event.name == "ConsensusPage":
+                found += self._accepted(event, last)
             elif event.name == "ScoresRevealed" and any(event.args["report"]):
                 found.append(Item(bytes(event.args["report"]), "report", model_id, number, REPORT_BYTES))
         for event in self.chain.events("Rewards", "ArchiveSet", first, last):
@@ -105,6 +114,14 @@ class Archive:
             if model is not None:
                 self.holdings.remember(f"paid_to:{model.name}", str(event.args["account"]))
         return found
+
+    def _accepted(self, page: Event, last: int) -> Iterator[Item]:
+        """The deltas of a page of the consensus that gained. A head that is a snapshot names none of its round's."""
+        where = {"modelId": page.args["modelId"], "round": page.args["round"]}
+        gains = dict(enumerate(page.args["consensus"], start=int(page.args["from"])))
+        for event in self.chain.events("Rounds", "DeltaRevealed", None, last, **where):
+            if gains.get(int(event.args["index"]), 0):
+                yield Item(bytes(event.args["digest"]), "delta", int(where["modelId"]), int(where["round"]), 0)
 
     def fetch(self, now: float) -> int:
         """Fetch what is due, side by side; how much was tried. StorageUnavailable where no daemon answers."""
@@ -132,14 +149,15 @@ class Archive:
 
     def _take(self, item: Item) -> StrataError | None:
         """Fetch, verify, pin; what it names is wanted before it counts as held."""
-        timeout = self.seconds + item.max_bytes / SLOWEST_BYTES_PER_SECOND
         try:
+            most = item.max_bytes or self._delta_bytes(item.model_id)
+            timeout = self.seconds + most / SLOWEST_BYTES_PER_SECOND
             if item.kind in MANIFESTS:
-                data = self.store.get(item.digest, item.max_bytes, self.seconds)
+                data = self.store.get(item.digest, most, self.seconds)
                 size = len(data)
                 self.holdings.want(self._named_by(item, data))
             else:
-                size = self.store.check(item.digest, item.max_bytes, timeout)
+                size = self.store.check(item.digest, most, timeout)
             self.store.pin(item.digest, timeout)
         except StrataError as error:
             return error
@@ -173,10 +191,13 @@ class Archive:
             yield named(head.parent, "head", 0, MAX_MANIFEST_BYTES)
         if head.snapshot_round:
             yield named(head.snapshot, "snapshot", head.snapshot_round, 8 * genesis.size + MAX_HEADER_BYTES)
-        cap = max_payload_bytes(genesis.size, genesis.compression)
         for entry in head.deltas:
             for delta in entry.deltas:
-                yield named(delta.digest, "delta", entry.round, cap)
+                yield named(delta.digest, "delta", entry.round, 0)
+
+    def _delta_bytes(self, model_id: int) -> int:
+        genesis = self._genesis_of(bytes.fromhex(self.holdings.fact(f"genesis:{model_id}")))
+        return max_payload_bytes(genesis.size, genesis.compression)
 
     def _genesis_of(self, digest: bytes) -> Genesis:
         if digest not in self._genesis:

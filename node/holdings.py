@@ -28,7 +28,7 @@ create table if not exists facts (name text primary key, value text not null);
 
 @dataclass(frozen=True)
 class Item:
-    """One blob: what it is, whose, of which round (0: of none), and the most bytes that it may have."""
+    """One blob: what it is, whose, of which round (0: of none), and the most bytes that it may have (0: as a delta)."""
 
     digest: bytes
     kind: str

@@ -67,11 +67,20 @@ class Pins:
         if failed is not None:
             raise failed
 
-    def keep_head(self, model_id: int, round_number: int, head: bytes) -> None:
-        """Keep a head that this node made and put: its manifest, its snapshot, and the deltas since."""
-        named = self._named_by(head)
-        self.keep(model_id, round_number, named[:1], have=True)
-        self.keep(model_id, round_number, named[1:])
+    def keep_head(self, model_id: int, round_number: int, head: bytes, accepted: Iterable[bytes]) -> None:
+        """Keep a head that this node has just made and put, and the deltas that it took in: all are on the daemon.
+
+        A new snapshot stands for its round's deltas at once; they stay for a round more, for an archive that is late.
+        What can't be pinned is logged: attesting must not wait.
+        """
+        try:
+            manifest = self._manifest(head)
+            made = manifest is not None and manifest.snapshot_round == round_number
+            new = [head, bytes.fromhex(manifest.snapshot)] if manifest is not None and made else [head]
+            self.keep(model_id, round_number, new, have=True)
+            self.keep(model_id, round_number + 1 if made else round_number, accepted)
+        except StrataError as error:
+            log.warning("model %d: not all of round %d could be pinned: %s", model_id, round_number, error)
 
     def settle(self, model_id: int, round_number: int, head: bytes) -> int:
         """The round is over and ``head`` is the model's: let go of what it does not name; how many digests went.
@@ -107,14 +116,18 @@ class Pins:
             return {d for d, rounds in self._journal.entries() if model_id is None or model_id in rounds}
 
     def _named_by(self, head: bytes) -> list[bytes]:
-        """A head's own digest and those that a late joiner needs with it; genesis is the archive's and the owner's."""
-        data = self._store.get(head, MAX_MANIFEST_BYTES, self._timeout)
-        parsed: Any = parse_json(data)
-        if not isinstance(parsed, dict) or parsed.get("schema") != Head.SCHEMA:
+        """A head's own digest and those that a late joiner needs with it."""
+        manifest = self._manifest(head)
+        if manifest is None:
             return [head]
-        manifest = Head.from_bytes(data)
         deltas = [delta.digest for entry in manifest.deltas for delta in entry.deltas]
         return [head, *map(bytes.fromhex, (manifest.snapshot, *deltas))]
+
+    def _manifest(self, head: bytes) -> Head | None:
+        """A head's manifest; None where it is a genesis, which is its owner's to keep."""
+        data = self._store.get(head, MAX_MANIFEST_BYTES, self._timeout)
+        parsed: Any = parse_json(data)
+        return Head.from_bytes(data) if isinstance(parsed, dict) and parsed.get("schema") == Head.SCHEMA else None
 
 
 class _Journal:

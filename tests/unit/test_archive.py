@@ -50,9 +50,14 @@ class Network:
         self.say(20, "RoundFinalized", round=1, head=self.old)
         self.say(60, "RoundFinalized", round=3, head=self.new)
         self.say(50, "ScoresRevealed", round=3, report=self.report)
+        self.late = self.put(b"taken in by the snapshot's own round, so that no head names it")
+        refused = self.put(b"refused")
+        for index, digest in enumerate((refused, self.late)):
+            self.say(30, "DeltaRevealed", round=3, index=index, digest=digest)
+        self.say(55, "ConsensusPage", round=3, **{"from": 0, "consensus": [0, 70]})
         self.all = {
             weights, tokenizer, self.genesis, self.dataset, self.shard, *self.deltas[:2], self.snapshot, self.report,
-            self.old, self.new,
+            self.late, self.old, self.new,
         }  # fmt: skip
 
     def put(self, data: bytes) -> bytes:
@@ -91,16 +96,18 @@ class Network:
         return [info(1, self.dataset, 10), info(2, b"\x07" * 32, 0)]
 
     def events(
-        self, contract: str, event: str | None = None, from_block: int | None = None, to_block: int | None = None
+        self,
+        contract: str,
+        event: str | None = None,
+        from_block: int | None = None,
+        to_block: int | None = None,
+        **filters: Any,
     ) -> list[Event]:
-        assert from_block is not None
-        assert to_block is not None
-        self.asked.append((from_block, to_block))
-        return [
-            e
-            for e in self.log
-            if e.contract == contract and event in (None, e.name) and from_block <= e.block <= to_block
-        ]
+        first, last = from_block or self.deploy_block, self.newest if to_block is None else to_block
+        if event is None:
+            self.asked.append((first, last))
+        found = [e for e in self.log if e.contract == contract and event in (None, e.name) and first <= e.block <= last]
+        return [e for e in found if all(e.args.get(key) == value for key, value in filters.items())]
 
 
 @pytest.fixture
@@ -130,7 +137,7 @@ def test_archive_when_it_begins_then_it_holds_all_from_the_first_round_on(networ
     assert summary["bytes"] == sum(len(network.store.blobs[digest]) for digest in network.all)
     kinds = {entry["kind"]: entry["held"] for entry in summary["contents"]}
     assert kinds == {
-        "genesis": 1, "weights": 1, "tokenizer": 1, "dataset": 1, "shard": 1, "head": 2, "delta": 2, "snapshot": 1,
+        "genesis": 1, "weights": 1, "tokenizer": 1, "dataset": 1, "shard": 1, "head": 2, "delta": 3, "snapshot": 1,
         "report": 1,
     }  # fmt: skip
 

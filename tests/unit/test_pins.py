@@ -60,34 +60,37 @@ def test_settle_when_a_delta_was_refused_then_it_goes_with_its_round(world: Worl
     world.pins.keep(1, 1, [good, bad])
     assert {good, bad} <= world.store.pins
     head = world.head(1, good)
-    world.pins.keep_head(1, 1, head)
+    world.pins.keep_head(1, 1, head, [good])
     assert world.pins.settle(1, 1, head) == 1
-    assert world.store.pins == {good, head, world.snapshot}
+    assert world.store.pins == {good, head}
 
 
 def test_settle_when_the_next_snapshot_is_attested_then_what_led_to_it_goes(world: World) -> None:
     first, second = world.remote(), world.remote()
-    old, heads = world.snapshot, []
+    heads: list[bytes] = []
     for number, delta in enumerate((first, second), start=1):
         heads.append(world.head(number, delta))
-        world.pins.keep_head(1, number, heads[-1])
+        world.pins.keep_head(1, number, heads[-1], [delta])
         world.pins.settle(1, number, heads[-1])
-    assert world.store.pins == {old, first, second, heads[1]}
-    snapshot = world.store.put(b"the model itself")
+    assert world.store.pins == {first, second, heads[1]}
+    snapshot, last = world.store.put(b"the model itself"), world.remote()
     heads.append(world.head(3, snapshot=snapshot))
-    world.pins.keep_head(1, 3, heads[-1])
-    assert world.store.pins >= {old, first, second, snapshot}  # nothing goes before it is attested
+    world.pins.keep_head(1, 3, heads[-1], [last])
+    assert world.store.pins >= {first, second, last, snapshot}  # nothing goes before it is attested
     world.pins.settle(1, 3, heads[-1])
+    assert world.store.pins == {snapshot, heads[2], last}
+    world.pins.settle(1, 4, heads[-1])  # a round without gain
     assert world.store.pins == {snapshot, heads[2]}
 
 
 def test_settle_when_the_round_was_void_then_what_it_made_goes_and_the_head_stays(world: World) -> None:
-    head = world.head(1, world.remote())
-    world.pins.keep_head(1, 1, head)
+    delta = world.remote()
+    head = world.head(1, delta)
+    world.pins.keep_head(1, 1, head, [delta])
     world.pins.settle(1, 1, head)
     before = set(world.store.pins)
     wrong = world.head(2, world.remote())
-    world.pins.keep_head(1, 2, wrong)
+    world.pins.keep_head(1, 2, wrong, [world.remote()])
     world.pins.settle(1, 2, head)
     assert world.store.pins == before
 
@@ -166,6 +169,15 @@ def test_journal_when_many_rounds_pass_then_it_stays_small(world: World, monkeyp
         world.pins.settle(1, number, head)
     assert len(world.path.read_bytes().splitlines()) < 40
     assert world.pins.digests() == set()
+
+
+def test_head_when_something_cannot_be_pinned_then_the_rest_is_and_nothing_is_raised(world: World) -> None:
+    gone = world.remote()
+    head = world.head(1, gone)
+    del world.store.blobs[gone]
+    world.pins.keep_head(1, 1, head, [gone])
+    world.pins.keep_head(1, 2, bytes(32), [])
+    assert world.pins.digests() == {head, gone}
 
 
 def test_keep_when_nobody_has_it_then_it_says_so_and_pins_the_rest(world: World) -> None:
