@@ -24,6 +24,7 @@ SOURCES = (
 ROLES_VALUES = 8192
 ROLES_VALIDATORS = 16
 """By the roles a round is played with at most so many: the chain in memory sums committees up anew at every look."""
+# Rounds are one short of a snapshot, when what a late joiner fetches is most.
 WHOLE = ("miners", "validators")
 """What changes who does what; the others only change what a delta weighs and how many rounds there are."""
 SWEEPS = {
@@ -31,13 +32,13 @@ SWEEPS = {
         "miners": (32, 64, 128, 256),
         "validators": (4, 8, 16, 32, 64),
         "values": (1 << 14, 1 << 16, 1 << 18, 1 << 20),
-        "rounds": (8, 16, 32),
+        "rounds": (15, 31, 63),
     },
     "full": {
         "miners": (32, 64, 96, 128, 192, 256),
         "validators": (4, 8, 16, 32, 64),
         "values": (1 << 16, 1 << 18, 1 << 20, 1 << 22, 1 << 24),
-        "rounds": (10, 30, 100, 300, 1000),
+        "rounds": (15, 31, 103, 303, 1007),
     },
 }
 BASES = {

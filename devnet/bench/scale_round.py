@@ -189,7 +189,7 @@ def deltas_and_head(size: Size, seed: int, watch: Stopwatch) -> Numbers:
     numbers["bytes fetched for a head"] = world.store.bytes_read / size.rounds
     numbers["bytes of manifests, a round"] = sum(manifests) / size.rounds
     numbers["bytes of a manifest, most"] = float(max(manifests))
-    return numbers | _late_joiner(world, state, size, watch)
+    return numbers | _late_joiner(world, state, accepted, size, watch)
 
 
 def _rounds(
@@ -207,20 +207,23 @@ def _rounds(
     return state, manifests
 
 
-def _late_joiner(world: Synthetic, state: ModelState, size: Size, watch: Stopwatch) -> Numbers:
-    """Who comes now: what it fetches, what it would by all deltas, and by the snapshot and all that follow it."""
+def _late_joiner(
+    world: Synthetic, state: ModelState, accepted: list[Accepted], size: Size, watch: Stopwatch
+) -> Numbers:
+    """Who comes now, and who was there a round ago: what they fetch. What an attester keeps until the next snapshot."""
     head = state.head
     assert head is not None, "at least one round was played"
     world.store.begin()
     with watch.of("late joiner", memory=True):
         load_state(world.store, state.head_digest)
     fetched = float(world.store.bytes_read)
-    each = sum(len(world.store.blobs[bytes.fromhex(r.digest)]) for r in head.deltas[-1].deltas) if head.deltas else 0
-    sizes = {bytes.fromhex(r.digest): each // size.miners for entry in head.deltas for r in entry.deltas}
-    behind = plan(world.genesis, head, size.rounds - 1, lambda number: [], lambda digest: sizes.get(digest, 0))
+    behind = plan(
+        world.genesis, head, size.rounds - 1, lambda number: accepted, lambda digest: len(world.store.blobs[digest])
+    )
+    deltas = sum(len(world.store.blobs[delta.digest]) for delta in accepted)
     return {
         "bytes of a late joiner": fetched,
         "bytes of a node one round behind": float(behind.bytes_needed),
         "bytes of the model's state": 8.0 * size.values,
-        "bytes kept by an attester, most": 8.0 * size.values + SNAPSHOT_EVERY * (each or 0),
+        "bytes kept by an attester, most": 8.0 * size.values + SNAPSHOT_EVERY * deltas,
     }

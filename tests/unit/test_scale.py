@@ -62,10 +62,10 @@ def test_round_when_the_model_grows_then_the_dht_and_the_chain_do_not() -> None:
 
 
 def test_rounds_when_many_then_a_late_joiner_fetches_no_more_than_one_snapshot_and_what_follows_it() -> None:
-    few, many = (play(Size(4, 4, 8192, rounds), 1) for rounds in (9, 25))
+    few, many = (play(Size(4, 4, 8192, rounds), 1) for rounds in (15, 31))
     assert many["bytes of a late joiner"] <= 1.1 * few["bytes of a late joiner"]
     assert many["bytes of a manifest, most"] <= 1.1 * few["bytes of a manifest, most"]
-    assert many["bytes of a node one round behind"] < many["bytes of the model's state"]
+    assert 0 < many["bytes of a node one round behind"] < many["bytes of the model's state"]
 
 
 def test_gas_when_bounded_by_calls_then_no_measured_round_took_more() -> None:
@@ -89,4 +89,4 @@ def test_cases_when_asked_for_then_each_has_a_name_of_its_own(profile: str) -> N
     names = [case.name for case in cases(profile)]
     assert len(set(names)) == len(names)
     assert {"miners=256", "validators=64"} <= set(names)
-    assert profile == "reduced" or "rounds=1000" in names
+    assert profile == "reduced" or "rounds=1007" in names
