@@ -200,13 +200,18 @@ class Miner(Worker):
 
     def _seal(self, view: RoundInfo, job: TrainJob, delta: Vector, tokens: int, dataset_ids: list[int]) -> None:
         """Compress with error feedback and write the journal. From here on a kill loses nothing."""
+        import numpy as np
+
         self.fates.take_back(job.model, view.round)
         residuals = self.parts.residuals
         residual = residuals.load(self.model.id, self.model.genesis, len(delta))
-        vector = delta if residual is None else delta + residual
+        if residual is not None:
+            residual += delta  # in place: a vector is as large as the model
+        vector = delta if residual is None else residual
         payload, decoded = self.parts.trainer.encode(job.model, vector)
         digest = digest_bytes(payload)
-        residuals.propose(self.model.id, self.model.genesis, view.round, digest, vector - decoded)
+        np.subtract(vector, decoded, out=decoded)
+        residuals.propose(self.model.id, self.model.genesis, view.round, digest, decoded)
         record = DeltaRecord(
             model=self.model.id,
             round=view.round,

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from node.runtime import write_atomic
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     Vector = NDArray[np.float32]
 
+_PIECE = 1 << 20
 DECAY = 0.9  # per round
 MAX_ABOUT_BYTES = 65_536
 MAX_OPEN = 64  # rounds whose fate is awaited; the oldest are given up beyond that
@@ -74,14 +75,12 @@ class Residuals:
 
     def propose(self, model_id: int, genesis: bytes, round_number: int, digest: bytes, dropped: Vector) -> None:
         """Write down what the residual will be once the delta of that digest is in the journal: what was dropped."""
-        import numpy as np
-
         now = self._read(self._about(model_id))
         awaited = now.open if now is not None and now.genesis == genesis.hex() else {}
         kept = sorted(number for number in awaited if number != round_number)[1 - MAX_OPEN :]
         opened = {number: awaited[number] for number in kept} | {round_number: digest.hex()}
         name = f"residual-{model_id}-{round_number}-{digest.hex()[:8]}.npy"
-        _save(self.folder / name, (dropped * np.float32(DECAY)).astype(np.float32))
+        _save(self.folder / name, dropped, DECAY)
         self._write(self._proposed(model_id), _About(genesis.hex(), name, round_number, opened))
 
     def adopt(self, model_id: int, is_sealed: Sealed) -> None:
@@ -155,10 +154,13 @@ class Residuals:
         return self.folder / f"proposed-{model_id}.json"
 
 
-def _save(path: Path, vector: Vector) -> None:
+def _save(path: Path, vector: Vector, factor: float = 1.0) -> None:
+    """A vector times a factor, piece by piece: a copy would be as large as the model."""
     import numpy as np
 
-    temporary = path.with_suffix(".tmp")
+    temporary, npy = path.with_suffix(".tmp"), cast(Any, np.lib.format)
     with temporary.open("wb") as file:
-        np.save(file, vector, allow_pickle=False)
+        npy.write_array_header_1_0(file, npy.header_data_from_array_1_0(vector))
+        for low in range(0, len(vector), _PIECE):
+            file.write((vector[low : low + _PIECE] * np.float32(factor)).data)
     os.replace(temporary, path)
