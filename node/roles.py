@@ -103,6 +103,7 @@ def _validators(runtime: Runtime, outfit: Outfit, models: list[ModelInfo], stack
     from node.heads import Heads, accepted_on
     from node.judging import Bench
     from node.learner import Models
+    from node.pins import Pins
     from node.texts import Texts
     from node.validator import Validator, ValidatorParts
     from node.vault import Vault
@@ -112,10 +113,11 @@ def _validators(runtime: Runtime, outfit: Outfit, models: list[ModelInfo], stack
     heads = Heads(outfit.store, config.state / "scratch", config.fetch_seconds, accepted_on(outfit.chain))
     texts = Texts(outfit.store, config.fetch_seconds)
     bench = Bench(Models(outfit.store, outfit.cache, config.fetch_seconds), heads)
+    pins = Pins(outfit.store, config.state / "journal" / "pins.jsonl", config.fetch_seconds)
 
     def parts() -> ValidatorParts:
         votes = Votes(outfit.chain, texts)
         vault = Vault(config.state / "journal")
-        return ValidatorParts(outfit.chain, outfit.store, texts, bench, heads, vault, votes)
+        return ValidatorParts(outfit.chain, outfit.store, texts, bench, heads, vault, votes, pins)
 
     return [Validator(runtime, parts(), model) for model in models]

@@ -20,6 +20,7 @@ from contracts.enums import DeltaKind, Phase, Role, ScoreReason
 from node.decisions import Action, ValidatorRecords, next_validator_action, usable
 from node.interfaces import HeadBuilder, Judge, JudgeJob, ValidatorChain
 from node.miner import deal
+from node.pins import Pins
 from node.runtime import Runtime
 from node.texts import Blobs, Texts
 from node.vault import HeadRecord, ScoreRecord, Vault
@@ -39,7 +40,6 @@ class ValidatorStore(Blobs, Protocol):
     """What a validator needs of IPFS."""
 
     def put(self, data: bytes) -> bytes: ...
-    def pin(self, digest: bytes, timeout: float) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,7 @@ class ValidatorParts:
     heads: HeadBuilder
     vault: Vault
     votes: Votes | None = None
+    pins: Pins | None = None  # what to keep on IPFS, and for how long; None: all that was put stays pinned
 
 
 class Validator(Worker):
@@ -154,6 +155,8 @@ class Validator(Worker):
                 return
             verdict = self.parts.judge.judge(job)
         report = self.parts.store.put(verdict.report)
+        if self.parts.pins is not None:
+            self.parts.pins.keep(model.id, view.round + 1, [report], have=True)  # a round more, for a late archive
         record = ScoreRecord(
             model=model.id,
             round=view.round,
@@ -277,8 +280,8 @@ class Validator(Worker):
             return
         # Not under the compute lock: another model's judgement may hold that for longer than ATTEST lasts.
         head = self.parts.heads.next_head(model, view.parent_head, view.round, accepted)
-        for submission in accepted:
-            self.parts.store.pin(submission.digest, self.runtime.config.fetch_seconds)
+        if self.parts.pins is not None:
+            self.parts.pins.keep_head(model.id, view.round, head, [submission.digest for submission in accepted])
         self.parts.vault.keep(HeadRecord(model.id, view.round, view.evaluation_seed, head, new_salt()))
         log.info("%s: round %d: %d deltas make the head %s", model.name, view.round, len(accepted), head.hex()[:12])
 
@@ -313,6 +316,8 @@ class Validator(Worker):
         self._payloads.clear()
         self.parts.vault.forget(model.id, view.round - 1)
         self.parts.heads.advance(model)
+        if self.parts.pins is not None:
+            self.parts.pins.settle(model.id, view.round, model.head)
 
     # small things -----------------------------------------------------------------------------------------------------
 

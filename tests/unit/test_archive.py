@@ -54,7 +54,8 @@ class Network:
         refused = self.put(b"refused")
         for index, digest in enumerate((refused, self.late)):
             self.say(30, "DeltaRevealed", round=3, index=index, digest=digest)
-        self.say(55, "ConsensusPage", round=3, **{"from": 0, "consensus": [0, 70]})
+        page: dict[str, Any] = {"from": 0, "consensus": [0, 70]}
+        self.say(55, "ConsensusPage", round=3, **page)
         self.all = {
             weights, tokenizer, self.genesis, self.dataset, self.shard, *self.deltas[:2], self.snapshot, self.report,
             self.late, self.old, self.new,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +14,9 @@ from client.manifests import DeltaRef, Head, RoundDeltas
 from client.storage import MemoryStore
 from node import pins
 from node.pins import Pins
+from node.validator import Validator
+from tests.unit.role_fakes import FakeHeads
+from tests.unit.test_validator import at_score
 
 MINER = "0x" + "11" * 20
 ZERO = "00" * 32
@@ -126,7 +131,7 @@ def test_pins_when_killed_before_the_pin_was_set_then_it_is_let_go_all_the_same(
         raise KeyboardInterrupt
 
     delta = world.remote()
-    store_pin, world.store.pin = world.store.pin, lambda digest, timeout=0: killed(digest)  # type: ignore[method-assign,assignment,misc]
+    store_pin, world.store.pin = world.store.pin, lambda digest, timeout=0: killed(digest)  # type: ignore[method-assign]
     with pytest.raises(KeyboardInterrupt):
         world.pins.keep(1, 1, [delta])
     world.store.pin = store_pin  # type: ignore[method-assign]
@@ -169,6 +174,41 @@ def test_journal_when_many_rounds_pass_then_it_stays_small(world: World, monkeyp
         world.pins.settle(1, number, head)
     assert len(world.path.read_bytes().splitlines()) < 40
     assert world.pins.digests() == set()
+
+
+class StoringHeads(FakeHeads):
+    """Stores the manifests of its heads, as the real one does."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        super().__init__()
+        self.store = store
+
+    def next_head(self, model: Any, parent_head: bytes, round_number: int, accepted: Any) -> bytes:
+        refs = tuple(DeltaRef(entry.digest.hex(), entry.weight_q16, entry.miner) for entry in accepted)
+        rounds = (RoundDeltas(round_number, refs),)
+        return self.store.put(Head(ZERO, 1, round_number, ZERO, ZERO, 0, rounds, ZERO, ZERO).to_bytes())
+
+
+def test_validator_when_its_round_is_over_then_keeps_what_the_head_names(tmp_path: Path) -> None:
+    world = at_score(tmp_path)
+    first = world.validator()
+    journal = first.runtime.config.state / "journal" / "pins.jsonl"
+    parts = replace(first.parts, heads=StoringHeads(world.store), pins=Pins(world.store, journal, 1.0))
+    validator = Validator(first.runtime, parts, world.model)
+    stray = world.store.put(b"of a round that was given up")
+    parts.pins.keep(1, 1, [stray], have=True)
+    for steps in (2, 1, 2, 1):  # judge and commit, reveal, build the head and commit, reveal
+        for _ in range(steps):
+            assert validator.step()
+        world.ledger.mine()
+    world.owner.tick(1)
+    assert validator.step()
+    assert validator.finished == 1
+    delta, head = world.owner.submissions(1, 1)[0].digest, world.owner.model("m").head
+    report = world.owner.scores_of(1, 1, validator.address).report
+    assert {delta, head, report} == parts.pins.digests()
+    assert {delta, head, report} <= world.store.pins
+    assert stray not in world.store.pins
 
 
 def test_head_when_something_cannot_be_pinned_then_the_rest_is_and_nothing_is_raised(world: World) -> None:
