@@ -76,6 +76,7 @@ def test_node_when_a_role_starts_then_threads_are_set_before_any_numerical_libra
     assert done.stdout.split() == ["3"] * len(POOLS), done.stderr
 
 
+@pytest.mark.slow
 def test_torch_when_loaded_already_then_it_is_told() -> None:
     """As in a forked node of the devnet. With one thread, training starts no other."""
     code = (
