@@ -6,7 +6,8 @@ that is early waits, so that every step has the tokens that the other arms' step
 
 Two counts per peer: *payload*, the tensors' bytes that the all-reduce hands to other peers (parts for averaging and
 averaged parts); and *sockets*, what Linux says its TCP connections to others carried (``node.sockets``), which has the
-DHT's talk and libp2p's framing in it.
+DHT's talk and libp2p's framing in it. ``averaged`` says in how many steps an all-reduce really took place, judging by
+the payload: a peer that sees no other steps alone.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from devnet.bench.frame import ROOT
 
 MATCHMAKING_SECONDS = 1.5
 STEP_SECONDS = 60.0
+SEEN_SECONDS = 3.0
 GO_SECONDS = 120.0
 
 
@@ -113,12 +115,21 @@ def _peer(plan: HivemindPlan) -> dict[str, float]:
     return {
         "loss": place.loss(place.model.get_vector()) if plan.rank == 0 else 0.0,
         "steps": float(optimizer.local_epoch),
+        "averaged": counter.value / _all_reduce_bytes(plan, place.model.n),
         "batches": float(batches),
         "payload": float(counter.value),
         "sockets": float(sent),
         "seconds": time.monotonic() - began,
         "values": float(place.model.n),
     }
+
+
+def _all_reduce_bytes(plan: HivemindPlan, values: int) -> float:
+    """Tensor bytes that a peer hands to others in one whole all-reduce of float32, on average over peers.
+
+    Each sends its parts to the others, and to each of them the average of the part that it is in charge of.
+    """
+    return 2 * (plan.peers - 1) / plan.peers * 4 * values
 
 
 def _step(plan: HivemindPlan, place: Any, optimizer: Any, batches: int) -> int:
@@ -135,6 +146,9 @@ def _step(plan: HivemindPlan, place: Any, optimizer: Any, batches: int) -> int:
     loss.backward()  # type: ignore[no-untyped-call]
     for group in optimizer.param_groups:
         group["lr"] = plan.lr * schedule(epoch, plan.horizon, plan.warmup, plan.floor)
+    until = time.monotonic() + SEEN_SECONDS
+    while optimizer.tracker.global_progress.num_peers < plan.peers and time.monotonic() < until:
+        time.sleep(0.02)  # who seems to be alone steps without averaging
     optimizer.step(batch_size=plan.batch)
     optimizer.zero_grad()
     until = time.monotonic() + STEP_SECONDS
@@ -172,6 +186,7 @@ def _optimizer(plan: HivemindPlan, parameters: list[Any]) -> Any:
         delay_optimizer_step=False,
         delay_state_averaging=False,
         average_state_every=1_000_000,  # gradients alone: the least that it can send
+        verbose=bool(os.environ.get("STRATA_BENCH_VERBOSE")),
         averager_opts={"request_timeout": 1.0, "target_group_size": plan.peers, "min_group_size": plan.peers},
         tracker_opts={"min_refresh_period": 0.05, "max_refresh_period": 0.2, "default_refresh_period": 0.1},
     )

@@ -18,7 +18,7 @@ from devnet.bench.quality import CACHE, HIVEMIND_SECONDS_A_STEP, SOURCES, STRATA
 from devnet.bench.quality_arms import FLOAT_BYTES, Plan, network
 from devnet.bench.quality_hivemind import run_peers
 from devnet.bench.quality_world import MINERS, world
-from devnet.sim.report import Result
+from devnet.sim.report import Cell, Result
 
 COLUMNS = (
     "what",
@@ -53,14 +53,14 @@ def _strata(setup: Setup, each: int, seed: int) -> Numbers:
 def _hivemind(setup: Setup, seed: int) -> Numbers:
     plan = replace(hivemind_plan(setup, seed), steps=setup.hivemind_steps)
     found = run_peers(plan, 180.0 + HIVEMIND_SECONDS_A_STEP * plan.steps)
-    steps = found[0]["steps"] * len(found)
+    steps = sum(each["averaged"] for each in found)
     payload, sockets = (sum(each[name] for each in found) / steps for name in ("payload", "sockets"))
-    return {"a step": payload, "sockets a step": sockets, "steps": found[0]["steps"], "values": found[0]["values"]}
+    return {"a step": payload, "sockets a step": sockets, "steps": steps / len(found), "values": found[0]["values"]}
 
 
 def table(findings: Findings) -> Result:
     """Strata's rows are compared with Hivemind's of the same model."""
-    rows = []
+    rows: list[tuple[Cell, ...]] = []
     for name in findings:
         model, each = name.partition("/")[0], figure(findings, name, "a step").mean
         if name.endswith("hivemind"):
