@@ -22,6 +22,7 @@ from node.deadline import Deadline
 from node.decisions import Action, MinerRecords, commit_deadline, next_miner_action, usable
 from node.fates import Fates
 from node.interfaces import Averager, MinerChain, Progress, Trainer, TrainJob
+from node.pins import Pins
 from node.residual import Residuals
 from node.runtime import Runtime
 from node.texts import Blobs, Texts
@@ -55,6 +56,7 @@ class MinerParts:
     residuals: Residuals
     team: Averager | None = None
     account: str = ""  # the address that the shards are dealt to, where it is not this node's own (a team's member)
+    pins: Pins | None = None  # what to keep on IPFS, and for how long; None: all that was put stays pinned
 
 
 class Miner(Worker):
@@ -262,6 +264,8 @@ class Miner(Worker):
             log.error("%s: round %d: the payload is gone from the journal", self.model.name, view.round)
             self.missed = view.round
             return
+        if self.parts.pins is not None:
+            self.parts.pins.keep(self.model.id, view.round, [record.digest], have=True)
         if self.parts.store.put(payload) != record.digest:
             raise StorageError(f"the IPFS daemon named the delta of round {view.round} otherwise than we did")
         if not self.still(view, Phase.REVEAL):
@@ -296,6 +300,8 @@ class Miner(Worker):
         """
         self.fates.take_back(model, view.round + 1)
         self.parts.vault.forget(model.id, view.round - 1)
+        if self.parts.pins is not None:
+            self.parts.pins.settle(model.id, view.round, model.head)
         if self.runtime.compute.acquire(blocking=False):
             try:
                 self.parts.trainer.advance(model)

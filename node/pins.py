@@ -22,6 +22,7 @@ from client.errors import StorageError, StrataError
 from client.manifests import MAX_MANIFEST_BYTES, Head, parse_json
 from node.runtime import write_atomic
 
+HEAD_SECONDS = 5.0  # for a head's manifest: a round's secrets may have to be revealed meanwhile
 LINES_PER_ENTRY = 8  # the journal is written anew when it has so many lines for each entry
 LINES_LEAST = 200
 
@@ -125,7 +126,7 @@ class Pins:
 
     def _manifest(self, head: bytes) -> Head | None:
         """A head's manifest; None where it is a genesis, which is its owner's to keep."""
-        data = self._store.get(head, MAX_MANIFEST_BYTES, self._timeout)
+        data = self._store.get(head, MAX_MANIFEST_BYTES, min(self._timeout, HEAD_SECONDS))
         parsed: Any = parse_json(data)
         return Head.from_bytes(data) if isinstance(parsed, dict) and parsed.get("schema") == Head.SCHEMA else None
 

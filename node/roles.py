@@ -74,6 +74,7 @@ def _miners(runtime: Runtime, outfit: Outfit, models: list[ModelInfo], stack: Ex
     from node.heads import Heads, accepted_on
     from node.learner import Learner, Models
     from node.miner import Miner, MinerParts
+    from node.pins import Pins
     from node.residual import Residuals
     from node.teams.role import open_team
     from node.texts import Texts
@@ -95,6 +96,7 @@ def _miners(runtime: Runtime, outfit: Outfit, models: list[ModelInfo], stack: Ex
         residuals=Residuals(config.state / "residuals"),
         team=team,
         account=config.team.miner,
+        pins=Pins(outfit.store, config.state / "journal" / "pins.jsonl", config.fetch_seconds),
     )
     return [Miner(runtime, parts, model) for model in models]
 
