@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from client.assignment import ShardRef, assign_shards, assigned_datasets, shard_list
 from client.cid import digest_bytes
-from client.commitments import delta_commitment, new_salt
+from client.commitments import new_salt
 from client.errors import DeltaError, StorageError
 from client.types import ZERO_DIGEST, DatasetInfo, ModelInfo, Reveal, RoundInfo
 from contracts.enums import DeltaKind, Phase
@@ -25,6 +25,7 @@ from node.interfaces import Averager, MinerChain, Progress, Trainer, TrainJob
 from node.pins import Pins
 from node.residual import Residuals
 from node.runtime import Runtime
+from node.teams.work import SetAside, TeamWork
 from node.texts import Blobs, Texts
 from node.vault import DeltaRecord, Vault
 from node.worker import Worker
@@ -66,8 +67,8 @@ class Miner(Worker):
         super().__init__(runtime, parts.chain, model)
         self.parts = parts
         self.address = parts.account or parts.chain.address
-        self.member = runtime.config.team.role == "member"
         self.fates = Fates(parts.chain, parts.trainer, parts.vault, parts.residuals, self.address)
+        self.work = TeamWork(runtime.config.team, parts, self.fates, model.id)
         self.missed = 0  # the last round that went by without us
         self.worked = 0  # the last round that a team's member trained for
         self._miners: dict[bytes, list[str]] = {}  # by the rounds' seeds
@@ -83,6 +84,11 @@ class Miner(Worker):
             Action.MISSED: self.miss,
         }
 
+    @property
+    def member(self) -> bool:
+        """Whether another peer of our team speaks to the chain."""
+        return self.work.member
+
     def decide(self, view: RoundInfo | None, newest: bool = True) -> Action:
         """The pure decision on what the chain and our journal say."""
         opens = self.auto_open and newest
@@ -93,12 +99,12 @@ class Miner(Worker):
             return next_miner_action(view, mine, opens)
         enrolled = self.address in self.miners_of(view)
         committed = enrolled and self._has_committed(view)
-        if self.member:
+        if self.member and not (committed and self.work.steps_in(view, self._record(view), self.block_now())):
             done = self.worked >= view.round
             return next_miner_action(view, MinerRecords(enrolled, done, done or committed, True, missed=True), False)
         mine = MinerRecords(
             enrolled=enrolled,
-            sealed=self._record(view) is not None,
+            sealed=self.work.has_sealed(self._record(view), committed),
             committed=committed,
             revealed=committed and view.phase >= Phase.REVEAL and self._has_revealed(view),
             missed=self.missed >= view.round,
@@ -114,6 +120,10 @@ class Miner(Worker):
 
     def train(self, view: RoundInfo) -> None:
         """Inner loop on the dealt shards, the team's average, error feedback, compression, journal."""
+        aside = self.work.take_up(view)
+        if aside is not None:
+            self._seal(view, aside.job, aside.delta, aside.tokens, aside.dataset_ids)
+            return
         datasets = usable(self.parts.chain.datasets(self.model.id), view.open_block)
         hand = deal(datasets, view, self.miners_of(view))[self.address]
         if not hand:
@@ -141,18 +151,19 @@ class Miner(Worker):
         delta, tokens = self._with_team(view, trained)
         if self.member:
             self.worked = view.round
+            self.work.set_aside(SetAside(view.seed, job, delta, tokens, assigned_datasets(hand)))
             return
         self._seal(view, job, delta, tokens, assigned_datasets(hand))
 
     def _ahead(self, view: RoundInfo) -> bytes | None:
         """Our delta of the round before, where the base head does not know that round yet: training goes on from there.
 
-        A team's peers have no common one before it is revealed, so they start from the base head.
+        All peers of a team go on from their leader's.
         """
-        if view.base_head == view.parent_head or self.parts.team is not None or self.member:
+        if view.base_head == view.parent_head:
             return None
         record = self._record(self.chain.round(self.model.id, view.round - 1))
-        return self.parts.vault.payload(record) if record else None
+        return self.parts.vault.payload(record) if record else self.work.borrow(view.round - 1)
 
     def _compute(self, view: RoundInfo, job: TrainJob) -> Trained | None:
         """Train under the process's compute lock, until done or until COMMIT is about to close."""
@@ -204,6 +215,7 @@ class Miner(Worker):
         """Compress with error feedback and write the journal. From here on a kill loses nothing."""
         import numpy as np
 
+        self.work.take_in(job.model)
         self.fates.take_back(job.model, view.round)
         residuals = self.parts.residuals
         residual = residuals.load(self.model.id, self.model.genesis, len(delta))
@@ -227,6 +239,7 @@ class Miner(Worker):
         )
         self.parts.vault.keep(record, payload)
         self.fates.adopt(job.model)
+        self.work.sealed(digest, decoded)
         self._count_share(view.round)
         log.info("%s: round %d: a delta of %d bytes is ready", self.model.name, view.round, len(payload))
 
@@ -246,12 +259,11 @@ class Miner(Worker):
         record = self._record(view)
         if record is None or not self.still(view, Phase.TRAIN, Phase.COMMIT):
             return
-        chain = self.parts.chain
-        commitment = delta_commitment(
-            chain.chain_id, chain.contract_address("Rounds"), self.model.id, view.round, chain.address, record.digest,
-            record.salt,
-        )  # fmt: skip
-        receipt = chain.commit_delta(self.model.id, view.round, commitment)
+        if not self.work.may_commit(record, lambda: Deadline(self, view).near()):
+            self.runtime.sleep(self.runtime.config.poll_seconds)
+            return
+        receipt = self.parts.chain.commit_delta(self.model.id, view.round, self.work.commitment(record))
+        self.work.committed(record)
         self.event("committed", view.round, digest=record.digest, tx=receipt.tx)
 
     # REVEAL -----------------------------------------------------------------------------------------------------------
@@ -298,6 +310,7 @@ class Miner(Worker):
 
         Not where another model trains: loading would wait for its end, and a secret may have to be revealed meanwhile.
         """
+        self.work.take_in(model)
         self.fates.take_back(model, view.round + 1)
         self.parts.vault.forget(model.id, view.round - 1)
         if self.parts.pins is not None:

@@ -98,7 +98,11 @@ def _miners(runtime: Runtime, outfit: Outfit, models: list[ModelInfo], stack: Ex
         account=config.team.miner,
         pins=Pins(outfit.store, config.state / "journal" / "pins.jsonl", config.fetch_seconds),
     )
-    return [Miner(runtime, parts, model) for model in models]
+    miners = [Miner(runtime, parts, model) for model in models]
+    if team is not None:
+        team.keep_with({miner.model.id: miner.work.keep for miner in miners})
+        team.lend_with({miner.model.id: miner.work.lend for miner in miners})
+    return [*miners]
 
 
 def _validators(runtime: Runtime, outfit: Outfit, models: list[ModelInfo], stack: ExitStack) -> list[Worker]:

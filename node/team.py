@@ -203,11 +203,18 @@ class Team:
 
     def give(self, round_: TeamRound, state: State, step: int) -> None:
         """A leader's state for those who wait for it."""
-        self._run(round_.give(state, step), 10.0)
+        self._attempt(round_.give(state, step))
 
     def finish(self, round_: TeamRound) -> None:
         """We have finished training in a round."""
-        self._run(round_.finish(), 10.0)
+        self._attempt(round_.finish())
+
+    def _attempt(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """What training does not depend on."""
+        try:
+            self._run(coroutine, 10.0)
+        except (SwarmError, OSError) as error:
+            log.warning("team: %s", error)
 
     # ---- what the stand-in holds ----
 

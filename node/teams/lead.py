@@ -93,6 +93,8 @@ class Leadership:
         """Remember a peer and where it is."""
         if contact.peer_id != self.me.peer_id and (contact.peer_id in self.known or len(self.known) < MAX_PEERS):
             self.known[contact.peer_id] = contact
+            if self.leader is not None and self.leader.peer_id == contact.peer_id:
+                self.leader = contact  # it may have moved to another port
 
     def expire(self, now: float) -> list[str]:
         """Forget those who fell silent; returns their ids."""

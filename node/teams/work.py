@@ -14,26 +14,30 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from client.commitments import delta_commitment
 from client.errors import SwarmError
 from client.types import RoundInfo
+from contracts.enums import Phase
 from node.config import TeamConfig
 from node.fates import Fates
-from node.interfaces import Averager, TrainJob
-from node.residual import Residuals
 from node.teams.handover import Handover
-from node.vault import DeltaRecord, Vault
+from node.vault import DeltaRecord
 
 if TYPE_CHECKING:
     from client.types import ModelInfo
-    from node.interfaces import Vector
+    from node.interfaces import TrainJob, Vector
+    from node.miner import MinerParts
 
 log = logging.getLogger("strata.node.team")
 
+HAND_OVER_SECONDS = 10.0  # that a commitment waits at most for the stand-in
 RESIDUAL_SECONDS = 120.0  # for what compression dropped, which is sent after the commitment
+BORROW_SECONDS = 10.0
+MATCHES_KNOWN = 4
 
 
 @dataclass(frozen=True)
-class Trained:
+class SetAside:
     """A round's average that somebody else was to seal."""
 
     seed: bytes
@@ -46,19 +50,14 @@ class Trained:
 class TeamWork:
     """One miner's part in its team, on one model. For a miner of one it changes nothing."""
 
-    def __init__(
-        self, config: TeamConfig, team: Averager | None, vault: Vault, residuals: Residuals, fates: Fates
-    ) -> None:
-        self._config, self._team, self._vault, self._residuals, self._fates = config, team, vault, residuals, fates
-        self._aside: Trained | None = None
+    def __init__(self, config: TeamConfig, parts: MinerParts, fates: Fates, model_id: int) -> None:
+        self._config, self._parts, self._fates, self._team = config, parts, fates, parts.team
+        self._model_id = model_id
+        self._aside: SetAside | None = None
         self._dropped: tuple[bytes, Vector] | None = None  # digest of a payload, and what compression dropped from it
         self._handed: set[bytes] = set()  # digests of what the stand-in holds
+        self._matches: dict[bytes, bool] = {}  # by a delta's digest: whether the chain's commitment is to it
         self._taken: queue.SimpleQueue[Handover] = queue.SimpleQueue()
-
-    @property
-    def alone(self) -> bool:
-        """Whether there is no team."""
-        return self._team is None
 
     @property
     def member(self) -> bool:
@@ -67,11 +66,22 @@ class TeamWork:
 
     # ---- training for another ----
 
-    def set_aside(self, trained: Trained) -> None:
+    def lend(self, round_number: int) -> bytes | None:
+        """Our sealed delta of a round, for the others of the team."""
+        record = self._parts.vault.last(DeltaRecord, self._model_id, round_number)
+        return self._parts.vault.payload(record) if record else None
+
+    def borrow(self, round_number: int) -> bytes | None:
+        """The leader's sealed delta of a round: all of a team go on from there."""
+        if self._team is None or not self.member:
+            return None
+        return self._team.borrow(self._model_id, round_number, BORROW_SECONDS)
+
+    def set_aside(self, trained: SetAside) -> None:
         """Keep a round's average until the leader's delta is here, or the leader is gone."""
         self._aside = trained if self._team is not None else None
 
-    def take_up(self, view: RoundInfo) -> Trained | None:
+    def take_up(self, view: RoundInfo) -> SetAside | None:
         """What we set aside for this round, where it is ours to seal now."""
         found, self._aside = self._aside, None
         return found if found is not None and found.seed == view.seed and not self.member else None
@@ -82,7 +92,7 @@ class TeamWork:
         """Remember what compression dropped, for the stand-in."""
         self._dropped = (digest, dropped) if self._team is not None else None
 
-    def may_commit(self, record: DeltaRecord, payload: bytes | None, last_call: Callable[[], bool]) -> bool:
+    def may_commit(self, record: DeltaRecord, last_call: Callable[[], bool]) -> bool:
         """Give the delta to the stand-in, and say whether to commit now.
 
         Where most of the team is elsewhere, its commitment goes first: ours waits for the last call.
@@ -91,7 +101,8 @@ class TeamWork:
             return True
         if self._team.minority and not last_call():
             return False
-        if record.digest not in self._handed and self._team.hand_over(record, payload, None, self._config.wait_seconds):
+        payload, seconds = self._parts.vault.payload(record), min(HAND_OVER_SECONDS, self._config.wait_seconds)
+        if record.digest not in self._handed and self._team.hand_over(record, payload, None, seconds):
             self._handed = {record.digest}
             log.info("round %d: the stand-in holds our delta", record.round)
         return True
@@ -110,7 +121,7 @@ class TeamWork:
     def keep(self, handover: Handover) -> None:
         """The leader's delta, on disk before this returns. Called by the team's thread."""
         if handover.payload is not None:
-            held = self._vault.keep(handover.record, handover.payload)
+            held = self._parts.vault.keep(handover.record, handover.payload)
             if held != handover.record:
                 raise SwarmError("we have sealed a delta of our own for that round")
         if handover.residual is not None:
@@ -121,6 +132,37 @@ class TeamWork:
         while not self._taken.empty():
             handover = self._taken.get()
             record, dropped = handover.record, handover.residual
-            if dropped is not None and self._vault.find(DeltaRecord, model.id, record.round, record.seed) == record:
-                self._residuals.propose(model.id, model.genesis, record.round, record.digest, dropped)
+            held = self._parts.vault.find(DeltaRecord, model.id, record.round, record.seed)
+            if dropped is not None and held == record:
+                residuals = self._parts.residuals
+                residuals.propose(model.id, model.genesis, record.round, record.digest, dropped)
                 self._fates.adopt(model)
+
+    # ---- what the chain says ----
+
+    def commitment(self, record: DeltaRecord) -> bytes:
+        """What binds this miner to a delta."""
+        chain = self._parts.chain
+        return delta_commitment(
+            chain.chain_id, chain.contract_address("Rounds"), record.model, record.round, chain.address, record.digest,
+            record.salt,
+        )  # fmt: skip
+
+    def has_sealed(self, record: DeltaRecord | None, committed: bool) -> bool:
+        """Whether the round's delta is in our journal: of a team's peers, the one that was committed to."""
+        if record is None or not committed or self._team is None:
+            return record is not None
+        if record.digest not in self._matches:
+            chain = self._parts.chain
+            found = chain.committed(record.model, record.round, chain.address).delta
+            matches = found == self.commitment(record)
+            if not matches:
+                log.warning("round %d: another peer of the team committed to another delta", record.round)
+            self._matches = dict(list(self._matches.items())[1 - MATCHES_KNOWN :]) | {record.digest: matches}
+        return self._matches[record.digest]
+
+    def steps_in(self, view: RoundInfo, record: DeltaRecord | None, block: int | None) -> bool:
+        """Whether a member reveals all the same: it could, and half of the time has gone by without its leader."""
+        if self._team is None or view.phase != Phase.REVEAL or block is None or not self.has_sealed(record, True):
+            return False
+        return view.phase_end - block <= self._parts.chain.windows(view.model_id, view.round)[Phase.REVEAL - 1] // 2
