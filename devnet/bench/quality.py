@@ -15,14 +15,16 @@ from pathlib import Path
 
 from client.recipe import Compression, Inner, Outer
 from devnet.bench.frame import Case, Findings, Numbers, digest_of_sources, figure, measure, parser, report
-from devnet.bench.quality_arms import DILOCO_OUTER, PLAIN_OUTER, Outcome, Plan, centralised, network
+from devnet.bench.quality_arms import DILOCO_OUTER, DOUBLE_OUTER, Outcome, Plan, centralised, network
 from devnet.bench.quality_hivemind import HivemindPlan, run_peers
 from devnet.bench.quality_world import MINERS, World, world
 from devnet.sim.report import Line, Picture, Result
 
 CACHE = Path(".strata/cache")
-SOURCES = ("devnet/bench/quality_arms.py", "devnet/bench/quality_world.py", "node/training", "client/codec.py",
-           "client/aggregate.py", "node/residual.py")  # fmt: skip
+SOURCES = (
+    *("devnet/bench/quality_arms.py", "devnet/bench/quality_together.py", "devnet/bench/quality_world.py"),
+    *("node/training", "client/codec.py", "client/aggregate.py", "node/residual.py"),
+)
 HIVEMIND_SECONDS_A_STEP = 15.0
 
 
@@ -63,7 +65,7 @@ class Arm:
     behind: bool = False
 
 
-STRATA = Arm("strata", PLAIN_OUTER, Compression("topk2", 64, 4096), early=True)
+STRATA = Arm("strata", DOUBLE_OUTER, Compression("topk2", 64, 4096), early=True)
 ARMS = (
     Arm("diloco", DILOCO_OUTER, None),
     STRATA,

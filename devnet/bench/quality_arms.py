@@ -1,7 +1,8 @@
 """The arms of the quality benchmark: one run on one machine, plain DiLoCo, and Strata with its codec and outer step.
 
 Everything that is Strata's is the code that nodes run: ``run_inner``, ``encode``, ``decode_codes``, ``aggregate`` and
-``outer_step``. Miners take turns in one process, which changes nothing in what they compute.
+``outer_step``. Miners take turns in one process, which changes nothing in what they compute. Models from scratch are
+trained by :mod:`devnet.bench.quality_together`, in float32: the same steps as ``run_inner``'s, all miners in one graph.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from client.aggregate import aggregate, outer_step
 from client.codec import decode_codes, encode
 from client.codes import WEIGHT_ONE
 from client.recipe import Compression, Inner, Outer
+from devnet.bench.quality_together import Together
 from devnet.bench.quality_world import MINERS, Vector, World
 from node.residual import DECAY
 from node.training.inner import InnerSettings, run_inner
@@ -22,6 +24,8 @@ from node.training.memory import InnerState
 FLOAT_BYTES = 4
 PLAIN_OUTER = Outer(WEIGHT_ONE, 0)
 """Learning rate 1 without momentum: the mean of the deltas."""
+DOUBLE_OUTER = Outer(2 * WEIGHT_ONE, 0)
+"""Learning rate 2: few miners send the same place, so the mean of sparse deltas is too short a step (docs/log.md)."""
 DILOCO_OUTER = Outer(45875, 58982)
 """Learning rate 0.7, Nesterov momentum 0.9: DiLoCo, arXiv 2311.08105."""
 
@@ -62,15 +66,26 @@ def centralised(world: World, plan: Plan) -> Outcome:
     theta, state = world.model.get_vector(), None
     losses: list[float] = []
     inner = replace(plan.inner, batch=MINERS * plan.inner.batch, early_rounds=0)
+    together = together_of(world, plan, 1)
     for quarter in range(4):
         done, until = quarter * plan.steps // 4, (quarter + 1) * plan.steps // 4
         settings = replace(InnerSettings.of(inner), steps=until - done, done=done)
         world.model.set_vector(theta)
         windows = world.of_all(done, until - done, plan.inner.batch)
-        result = run_inner(world.model, windows, settings, state=state)
-        theta, state = theta + result.delta, result.state
+        if together is not None:
+            theta = theta + together.train(theta[None], [windows], settings)[0]
+        else:
+            result = run_inner(world.model, windows, settings, state=state)
+            theta, state = theta + result.delta, result.state
         losses.append(world.loss(theta))
     return Outcome(tuple(losses), 0, 0, len(theta))
+
+
+def together_of(world: World, plan: Plan, count: int) -> Together | None:
+    """The quick way to train ``count`` copies; None where a model or its optimizer needs ``run_inner``."""
+    if world.shape is None or plan.inner.optimizer != "adamw" or plan.inner.accumulate != 1:
+        return None
+    return Together(world.model, world.shape, count)
 
 
 @dataclass
@@ -85,19 +100,29 @@ class _Network:
     states: list[InnerState | None] = field(default_factory=lambda: [None] * MINERS)
     residuals: list[Vector] = field(init=False)
     payload: int = 0
+    together: Together | None = field(init=False)
 
     def __post_init__(self) -> None:
+        self.together = together_of(self.world, self.plan, MINERS)
         self.momentum, self.before = np.zeros_like(self.theta), self.theta
         self.residuals = [np.zeros_like(self.theta) for _ in range(MINERS)]
 
     def round(self, settings: InnerSettings) -> None:
         """Train, send, sum up, step."""
         base = self.before if self.plan.behind else self.theta
-        deltas = [self._train(miner, base, settings) for miner in range(MINERS)]
+        deltas = self._together(base, settings) or [self._train(miner, base, settings) for miner in range(MINERS)]
         update = self._sent(deltas)
         outer = self.plan.outer
         self.before = self.theta
         self.theta, self.momentum = outer_step(self.theta, self.momentum, update, outer.lr_q16, outer.momentum_q16)
+
+    def _together(self, base: Vector, settings: InnerSettings) -> list[Vector]:
+        if self.together is None:
+            return []
+        if self.plan.inner.state == "fresh":
+            self.together.forget()
+        windows = [self.world.of_miner(miner, settings.done, settings.steps, settings.batch) for miner in range(MINERS)]
+        return list(self.together.train(np.repeat(base[None], MINERS, axis=0), windows, settings))
 
     def _train(self, miner: int, base: Vector, settings: InnerSettings) -> Vector:
         model = self.world.model

@@ -149,6 +149,8 @@ def _step(plan: HivemindPlan, place: Any, optimizer: Any, batches: int) -> int:
     until = time.monotonic() + SEEN_SECONDS
     while optimizer.tracker.global_progress.num_peers < plan.peers and time.monotonic() < until:
         time.sleep(0.02)  # who seems to be alone steps without averaging
+    if optimizer.scheduled_grads is not None and optimizer.scheduled_grads.done():
+        optimizer.scheduled_grads = None  # 1.1.12 leaves it there, and then skips the next averaging
     optimizer.step(batch_size=plan.batch)
     optimizer.zero_grad()
     until = time.monotonic() + STEP_SECONDS

@@ -49,6 +49,8 @@ class World:
     model: LoadedModel
     windows: Windows
     held: Windows
+    shape: NanoShape | None = None
+    """Of a model from scratch: then all miners can train in one graph."""
 
     def loss(self, vector: Vector) -> float:
         """Mean held-out loss at these model weights, nats a token."""
@@ -83,7 +85,7 @@ def world(name: str, seed: int, cache: Path, sequence: int = 128, held: int = 25
     fields = ("law",) if name == "lora" else FIELDS
     train = _windows(model, cache, fields, "alice", sequence, np.random.default_rng(seed))
     test = _windows(model, cache, fields, "bob", sequence, np.random.default_rng(HELD_SEED))
-    return World(model, train, test.take(range(min(held, len(test)))))
+    return World(model, train, test.take(range(min(held, len(test)))), SHAPES.get(name))
 
 
 def scratch_model(name: str, seed: int) -> LoadedModel:
