@@ -96,7 +96,7 @@ def _assigned(
         return None
     inner = loaded.genesis.inner
     windows = training_windows(loaded.tokenizer, shards, job.seed, submission.miner, inner.sequence)
-    return windows.take(range(min(ASSIGNED_WINDOWS, len(windows), inner.steps * inner.batch)))
+    return windows.take(range(min(ASSIGNED_WINDOWS, len(windows), inner.least_windows)))
 
 
 def _picked(loaded: LoadedModel, documents: Sequence[str], seed: bytes, windows: int, sequence: int) -> Windows:
