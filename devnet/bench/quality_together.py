@@ -75,7 +75,7 @@ class Together:
 
     def _losses(self, flat: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
         """Mean cross-entropy of each copy; ``tokens`` [count, windows, length]."""
-        parts = zip(self._tensors, flat.split(self._sizes, 1), strict=True)
+        parts = zip(self._tensors, torch.split(flat, self._sizes, 1), strict=True)
         own = {name: part.reshape(self._count, *shape) for (name, shape), part in parts}
         count, batch, length = tokens.shape
         embedding = own["model.embed_tokens.weight"]
