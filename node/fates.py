@@ -52,6 +52,13 @@ class Fates:
                 return submission.index
         return None
 
+    def refused(self, model_id: int, number: int) -> bool:
+        """Whether a settled round (the first is 1) took nothing of ours though it was not void."""
+        if number < 1 or self._chain.round(model_id, number).phase != Phase.FINAL:
+            return False
+        mine = [s for s in self._chain.submissions(model_id, number) if s.miner == self._address]
+        return any(submission.weight_q16 == 0 for submission in mine)
+
     def _settle(self, model: ModelInfo, view: RoundInfo, digest: bytes) -> None:
         if not view.settled:
             return

@@ -158,9 +158,10 @@ class Miner(Worker):
     def _ahead(self, view: RoundInfo) -> bytes | None:
         """Our delta of the round before, where the base head does not know that round yet: training goes on from there.
 
-        All peers of a team go on from their leader's.
+        All peers of a team go on from their leader's. Not after a delta that was refused: one made on top of it would be
+        worth nothing either, and so would the one after that.
         """
-        if view.base_head == view.parent_head:
+        if view.base_head == view.parent_head or self.fates.refused(self.model.id, view.round - 2):
             return None
         record = self._record(self.chain.round(self.model.id, view.round - 1))
         return self.parts.vault.payload(record) if record else self.work.borrow(view.round - 1)

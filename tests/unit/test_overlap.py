@@ -136,6 +136,7 @@ def test_residual_when_nobody_could_fetch_a_delta_then_it_comes_back_once_its_ro
     assert first == 1.0
     sent, dropped = 0.5 * first, 0.5 * first
     carried = 0.9 * dropped
+    assert [job.ahead is None for job in net.trainer.jobs[:3]] == [True, False, True]  # no building on what is refused
     if second == pytest.approx(1.0 + carried):  # its fate was not known yet
         assert third == pytest.approx(1.0 + 0.9 * 0.5 * second + 0.9 * sent)
     else:
