@@ -158,8 +158,8 @@ class Miner(Worker):
     def _ahead(self, view: RoundInfo) -> bytes | None:
         """Our delta of the round before, where the base head does not know that round yet: training goes on from there.
 
-        All peers of a team go on from their leader's. Not after a delta that was refused: one made on top of it would be
-        worth nothing either, and so would the one after that.
+        All peers of a team go on from their leader's. Not after a delta that was refused: one made on top of it would
+        be worth nothing either, and so would the one after that.
         """
         if view.base_head == view.parent_head or self.fates.refused(self.model.id, view.round - 2):
             return None
