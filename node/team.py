@@ -32,6 +32,7 @@ __all__ = ["Team", "TeamResult", "TeamSettings"]
 log = logging.getLogger("strata.node.team")
 
 MAX_ROSTER_BYTES = 256 * 1024
+FIND_SECONDS = 10.0  # that a start waits for a leader to answer
 RETRY_SHARE = 0.25  # of the time for an average that must be left for another try under a new leader
 Result = TypeVar("Result")
 
@@ -79,6 +80,10 @@ class Team:
 
     async def _open(self, contacts: list[Contact], term: int) -> None:
         await self.crew.open(contacts, term)
+        deadline = time.monotonic() + FIND_SECONDS
+        while contacts and self.crew.lead.is_silent(self.crew.clock()) and time.monotonic() < deadline:
+            await asyncio.sleep(0.2)  # a busy leader may have missed the first call
+            await self.crew.beat()
         self._watch = asyncio.create_task(self._watch_and_save())
 
     async def _watch_and_save(self) -> None:

@@ -73,26 +73,37 @@ def tabulate(findings: Findings) -> Result:
             millions = int(name.split()[2].rstrip("M"))
             median = figure(findings, name, "median").mean
             rate = f"{millions * 4 / median:.0f} MB/s"
-            rows.append((name, "", "", rate, str(figure(findings, name, "median")) + " s each", ""))
+            rows.append((name, "", "", "", rate, str(figure(findings, name, "median")) + " s each", ""))
             continue
-        speed = _speed(findings, name)
-        ratio = f"{speed / _speed(findings, base):.2f}" if base in findings else ""
+        speed, cpu = _speed(findings, name, "seconds"), _speed(findings, name, "cpu")
+        ratios = (
+            (speed / _speed(findings, base, "seconds"), cpu / _speed(findings, base, "cpu")) if base in findings else ()
+        )
+        team = name.startswith("team")
         share = figure(findings, name, "waited").mean / figure(findings, name, "seconds").mean
         averages = f"{figure(findings, name, 'averages').mean:.0f} / {figure(findings, name, 'alone').mean:.0f}"
-        waited = f"{100 * share:.1f}%" if name.startswith("team") else ""
-        told = averages if name.startswith("team") else ""
-        rows.append((name, str(figure(findings, name, "loss")), f"{speed:.0f}", ratio, waited, told))
+        rows.append(
+            (
+                name,
+                str(figure(findings, name, "loss")),
+                f"{speed:.0f}",
+                *(f"{ratio:.2f}" for ratio in ratios or (0.0, 0.0)),
+                f"{100 * share:.1f}%" if team else "",
+                averages if team else "",
+            )
+        )
     return Result(
         "team",
         "A team of two peers against one with the same tokens",
-        ("arm", "held-out loss", "tokens/s", "times one peer's", "time in averages", "averaged / alone"),
+        ("arm", "held-out loss", "tokens/s", "times one peer's", "by CPU time", "time in averages", "averaged / alone"),
         rows,
-        "Time in averages includes waiting for the other peer.",
+        "By CPU time: the team's tokens per CPU-second of its first peer and its libp2p daemon against one peer's, as "
+        "two free cores would give. Time in averages includes waiting for the other peer.",
     )
 
 
-def _speed(findings: Findings, name: str) -> float:
-    return figure(findings, name, "tokens").mean / figure(findings, name, "seconds").mean
+def _speed(findings: Findings, name: str, by: str) -> float:
+    return figure(findings, name, "tokens").mean / figure(findings, name, by).mean
 
 
 if __name__ == "__main__":

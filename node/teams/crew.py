@@ -31,7 +31,7 @@ from node.teams.standby import Standby
 log = logging.getLogger("strata.node.team")
 
 BEATS_PER_SILENCE = 4
-PROBE_SECONDS = 2.0
+PROBE_SECONDS = 3.0
 MAX_KEY = 200
 ROUNDS_KEPT = 4
 DENIALS = 3  # in a row, after which we are cut off: others may just notice the silence a moment later
@@ -175,7 +175,7 @@ class Crew:
         self.lead.lead(self.clock())
         self._led_by()
         log.info("team: we lead, term %d", self.lead.term)
-        self._note("team_leads", {"term": self.lead.term})
+        self._note("team_leads", {"term": self.lead.term, "leader": self.me.peer_id})
 
     def _stop_leading(self) -> None:
         self.rounds.clear()
@@ -198,6 +198,7 @@ class Crew:
             else:
                 self._led_by()
             log.info("team: %s leads, term %d", self.lead.leader.peer_id, self.lead.term)
+            self._note("team_follows", {"term": self.lead.term, "leader": self.lead.leader.peer_id})
         return follows
 
     def _follow_any(self, replies: list[tuple[Contact, Message]]) -> bool:
@@ -355,7 +356,7 @@ class Crew:
     def end_round(self, key: str) -> None:
         """A leader has finished training: nobody waits for its next average."""
         if key in self.rounds:
-            self.rounds[key].over = True
+            self.rounds[key].over, self.rounds[key].blob = True, b""
             self.rounds[key].captured.set()
             self.meeting.release(f"{key}#")
 

@@ -50,7 +50,6 @@ class FakeLinks:
         self.net, self._peer_id, self._thread = net, peer_id, thread
         self.answer: Answer | None = None
         self.blob: Blob | None = None
-        self.blobs_sent = 0
         net.peers[peer_id] = self
 
     @property
@@ -97,7 +96,6 @@ class FakeLinks:
         data = target.blob(name, self.peer_id) if target.blob and self.net.reaches(self.peer_id, peer.peer_id) else None
         if data is None or memoryview(data).nbytes > max_bytes:
             raise SwarmError("no such blob")
-        target.blobs_sent += 1
         return bytes(memoryview(data).cast("B"))
 
     async def reduce(self, group_id: bytes, group: Sequence[Contact], vector: Vector, seconds: float) -> Vector | None:

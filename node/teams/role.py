@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from node.identity import TEAM_KEY
 from node.runtime import Runtime
@@ -26,14 +26,13 @@ def open_team(runtime: Runtime, address: str, stack: ExitStack) -> TeamDesk | No
     config = runtime.config.team
     if config.size == 1:
         return None
-    settings = settings_of(config, address)
-    team = stack.enter_context(
-        Team.start(
-            settings,
-            runtime.config.state / TEAM_KEY,
-            note=lambda event, values: runtime.events.write(event, **values),
-        )
-    )
+
+    def note(event: str, values: dict[str, Any]) -> None:
+        runtime.events.write(event, **values)
+        if "leader" in values:
+            runtime.status.update(team_leader=values["leader"], team_term=values["term"])
+
+    team = stack.enter_context(Team.start(settings_of(config, address), runtime.config.state / TEAM_KEY, note=note))
     runtime.status.update(team_peer_id=str(team.peer_id), team_maddrs=[str(maddr) for maddr in team.maddrs])
     runtime.telemetry.ask("team", team.status)
     return TeamDesk(team)
