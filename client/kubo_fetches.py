@@ -36,6 +36,8 @@ class Engine(Protocol):
 
     def fetch_and_pin(self, cid: str) -> int: ...  # blocks until it is there; 0, or an error's number
     def fetch_missing(self, cid: str) -> int: ...  # the same, of a file that is pinned and has lost blocks
+    def pin_here(self, cid: str) -> int: ...  # of a file that is here whole; waits while the node restarts
+    def is_pinned(self, cid: str) -> bool: ...
     def drop_pin(self, cid: str) -> None: ...
     def generation(self) -> int: ...  # waits while the node restarts
     def restart_soon(self, generation: int) -> None: ...
@@ -96,8 +98,8 @@ class Fetches:
                 reader.wait_done()
         with self._pinning:
             self._keep(cid)  # its fetch may be about to end: then it must not drop what we pin now
-            if self._engine.fetch_and_pin(cid) != 0:
-                raise StorageError(f"can't pin {cid}")
+            if self._engine.pin_here(cid) != 0 or not self._blocks.is_complete(digest_of(cid)):
+                raise StorageError(f"can't pin {cid}: it went while it was pinned; try again")
             (self._markers / cid).unlink(missing_ok=True)
 
     def _keep(self, cid: str) -> None:
@@ -128,6 +130,8 @@ class Fetches:
             self._engine.restart_soon(fetch.generation)
 
     def _run(self, fetch: Fetch) -> None:
+        if self._blocks.read(digest_of(fetch.cid)) is not None and self._engine.is_pinned(fetch.cid):
+            fetch.keep = True  # it has lost blocks; whoever pinned it wants it still
         while True:
             generation = fetch.generation = self._engine.generation()
             with self._pinning:

@@ -226,6 +226,15 @@ class KuboNode:
         finally:
             _remove(path)
 
+    def pin_here(self, cid: str) -> int:
+        """Pin what is here whole; no sweep comes between."""
+        with self._gate.shared():
+            return self.fetch_and_pin(cid)
+
+    def is_pinned(self, cid: str) -> bool:
+        """Whether it is pinned, or a block of something that is."""
+        return cid in self.pins()
+
     def drop_pin(self, cid: str) -> None:
         """Unpin where it is pinned."""
         with contextlib.suppress(StorageError):

@@ -18,14 +18,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
+import psutil
+
+from client.cid import digest_file
 from client.kubo import KuboSettings, start_daemon
-from client.storage import IpfsStore, cid_of, digest_of, get_many
+from client.storage import IpfsStore, cid_of, get_many
 from devnet.bench.frame import ROOT, Case, Findings, Numbers, digest_of_sources, figure, measure, parser, report
 from devnet.bench.storage_kubo import Kubo, kubo
 from devnet.sim.report import Cell, Result
@@ -35,7 +38,7 @@ DELTA_BYTES = 2_500_000  # of a 135M-parameter model
 DELTAS = 32
 THREADS = (1, 4, 8, 16)
 SIZES = {"reduced": (3, 25), "full": (3, 25, 135, 540)}  # MB: a delta, a small model, two snapshots of SmolLM2's size
-REPEATS = {"reduced": 3, "full": 7}
+REPEATS = {"reduced": 5, "full": 9}
 RESUME_MB = {"reduced": 60, "full": 270}
 RANGES = 4
 SECONDS = 600.0
@@ -92,35 +95,50 @@ def _fresh(folder: Path, size: int) -> Path:
 
 
 def against_kubo(size: int, repeats: int, _seed: int) -> Numbers:
-    """Add, get what is here, get what another node has: ours and Kubo's own in turn."""
-    rows: dict[str, list[tuple[float, float]]] = {"add": [], "here": [], "there": []}
+    """Add, get what is here, get what another node has: ours and Kubo's own in turn.
+
+    Time on a clock, and processor time of all processes that take part: the daemons, and ours for hashing.
+    """
+    rows: dict[str, list[tuple[float, float, float, float]]] = {"add": [], "here": [], "there": []}
     with pair() as (here, there, folder), bare_pair(folder) as (bare, other):
+        daemons = [_pid_of(store) for store in (here, there)]
+        ours, kubos = [*daemons, os.getpid()], [bare.pid, other.pid]
+
+        def timed(action: Callable[[], object], pids: Sequence[int]) -> tuple[float, float]:
+            cpu = _processor_seconds(pids)
+            return seconds_of(action), _processor_seconds(pids) - cpu
+
         for turn in range(repeats + 1):  # the first one warms up
             mine, theirs, out = _fresh(folder, size), _fresh(folder, size), folder / "out"
-            add = seconds_of(partial(here.put_file, mine))
-            bare_add, cid = bare.add(theirs)
-            digest = digest_of(here_cid(here, mine))
-            steps = {
-                "add": (add, bare_add),
-                "here": (seconds_of(partial(here.get_file, digest, out, size, SECONDS)), bare.get(cid)),
-                "there": (seconds_of(partial(there.get_file, digest, out, size, SECONDS)), other.get(cid)),
-            }
-            for path in (mine, theirs, out):
-                path.unlink()
+            digest, added = digest_file(mine), timed(partial(here.put_file, mine), ours)
+            steps = {"add": (*added, *timed(partial(bare.add, theirs), kubos))}
+            for name, store, node in (("here", here, bare), ("there", there, other)):
+                got = timed(partial(store.get_file, digest, out, size, SECONDS), ours)
+                steps[name] = (*got, *timed(partial(node.get, bare.added), kubos))
             for name, times in steps.items():
                 rows[name] += [times] if turn else []
+            for path in (mine, theirs, out):
+                path.unlink()
     found: dict[str, float] = {}
-    for name, pairs in rows.items():
-        found[f"{name} ratio"] = statistics.median(ours / kubos for ours, kubos in pairs)
-        found[f"{name} MB/s"] = statistics.median(size / MB / ours for ours, _ in pairs)
+    for name, taken in rows.items():
+        found[f"{name} ratio"] = statistics.median(row[0] / row[2] for row in taken)
+        found[f"{name} cpu"] = sum(row[1] for row in taken) / sum(row[3] for row in taken)
+        found[f"{name} MB/s"] = statistics.median(size / MB / row[0] for row in taken)
     return found
 
 
-def here_cid(store: IpfsStore, path: Path) -> str:
-    """The CID of a file, without the daemon."""
-    from client.cid import digest_file
+def _pid_of(store: IpfsStore) -> int:
+    """The process that listens at a daemon's API."""
+    port = int(store.api.split("/")[4])
+    for process in psutil.Process().children():
+        if any(found.laddr.port == port for found in process.net_connections("tcp") if found.status == "LISTEN"):
+            return int(process.pid)
+    raise SystemExit("the daemon's process is not to be found")
 
-    return cid_of(digest_file(path))
+
+def _processor_seconds(pids: Sequence[int]) -> float:
+    times = [psutil.Process(pid).cpu_times() for pid in pids]
+    return float(sum(found.user + found.system for found in times))
 
 
 # ---- many at once
@@ -215,8 +233,9 @@ def table(found: Findings, profile: str) -> Result:
     for size in SIZES[profile]:
         if f"{size} MB" in found:
             for name, words in names.items():
-                ratio, speed = (figure(found, f"{size} MB", f"{name} {what}") for what in ("ratio", "MB/s"))
-                rows.append([f"{words}: {size} MB", str(ratio), f"times Kubo's time ({speed.mean:.0f} MB/s)"])
+                ratio, cpu, speed = (figure(found, f"{size} MB", f"{name} {what}") for what in ("ratio", "cpu", "MB/s"))
+                unit = f"times Kubo's time; {cpu} times its processor time ({speed.mean:.0f} MB/s)"
+                rows.append([f"{words}: {size} MB", str(ratio), unit])
     if "parallel" in found:
         for threads in THREADS[1:]:
             words = f"{DELTAS} deltas of {DELTA_BYTES / MB} MB, {threads} at once"

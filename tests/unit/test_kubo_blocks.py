@@ -120,7 +120,15 @@ class Node:
         return 0
 
     def fetch_missing(self, cid: str) -> int:
-        return 1
+        for block in self.file.values():
+            _keep(self.blocks, block)
+        return 0
+
+    def pin_here(self, cid: str) -> int:
+        return self.fetch_and_pin(cid)
+
+    def is_pinned(self, cid: str) -> bool:
+        return cid in self.pins
 
     def drop_pin(self, cid: str) -> None:
         self.pins.discard(cid)
@@ -185,6 +193,7 @@ def test_fetch_when_pinned_after_all_is_read_and_before_it_ends_then_the_pin_sta
         return code
 
     node.fetch_and_pin = lingering  # type: ignore[method-assign]
+    node.pin_here = fetch_and_pin  # type: ignore[method-assign]
     with fetches.open(name, 10) as reader:
         assert b"".join(reader.pieces()) == b"hello world"
         fetch = reader.fetch
@@ -194,6 +203,21 @@ def test_fetch_when_pinned_after_all_is_read_and_before_it_ends_then_the_pin_sta
     assert fetch.done.wait(10)
     assert node.pins == {name}
     assert not any((tmp_path / "fetching").iterdir())
+
+
+def test_fetch_when_a_pinned_file_lost_blocks_then_they_come_back_and_it_stays_pinned(
+    world: tuple[Node, Fetches, str],
+) -> None:
+    node, fetches, name = world
+    node.arrives.set()
+    fetches.pin(name, 10)
+    lost = node.blocks.children(digest_of(name))[1]
+    node.blocks.path(lost).unlink()
+    with fetches.open(name, 10) as reader:
+        assert b"".join(reader.pieces()) == b"hello world"
+        assert reader.fetch is not None
+        assert reader.fetch.done.wait(10)
+    assert node.pins == {name}
 
 
 def test_fetch_when_its_process_was_killed_then_the_pin_is_dropped_at_the_next_start(
