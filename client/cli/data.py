@@ -21,7 +21,7 @@ from client.cli.context import (
     signing_chain,
 )
 from client.cli.groups import plain_group
-from client.cli.output import Column, console, plain, say, short, show, show_json, text, tokens, warn
+from client.cli.output import Column, console, plain, say, short, show, show_json, show_sent, text, tokens, warn
 from client.errors import ConfigError, StorageError, Unfunded
 
 if TYPE_CHECKING:
@@ -172,10 +172,7 @@ def withdraw(
     """
     link = signing_chain(wallet, passphrase_file)
     receipt = link.withdraw_dataset(dataset)
-    if as_json:
-        show_json({"id": dataset, "tx": receipt.tx, "block": receipt.block})
-    else:
-        say(f"Dataset {dataset} is withdrawn from block {receipt.block} on (0x{receipt.tx.hex()}).")
+    show_sent(receipt, f"Dataset {dataset} is withdrawn from block {receipt.block} on", as_json, id=dataset)
 
 
 @app.command()
@@ -194,11 +191,8 @@ def vote(
     link = signing_chain(wallet, passphrase_file)
     receipt = link.vote_dataset(dataset, accept, round(value * 100))
     status = link.dataset(dataset).status.name.lower()
-    if as_json:
-        show_json({"id": dataset, "accept": accept, "status": status, "tx": receipt.tx, "block": receipt.block})
-    else:
-        said = f"accept it at {value:g} %" if accept else "reject it"
-        say(f"Voted to {said}; dataset {dataset} is {status} now (0x{receipt.tx.hex()}).")
+    words = f"Voted to {f'accept it at {value:g} %' if accept else 'reject it'}; dataset {dataset} is {status} now"
+    show_sent(receipt, words, as_json, id=dataset, accept=accept, status=status)
 
 
 @app.command()
@@ -215,10 +209,8 @@ def reclaim(
     link = signing_chain(wallet, passphrase_file)
     receipt = link.reclaim_deposit(dataset)
     amount = int(receipt.event("DepositReturned").args["amount"])
-    if as_json:
-        show_json({"id": dataset, "returned_wei": amount, "tx": receipt.tx, "block": receipt.block})
-    else:
-        say(f"{tokens(amount, 18)} tokens of dataset {dataset} are yours again (0x{receipt.tx.hex()}).")
+    words = f"{tokens(amount, 18)} tokens of dataset {dataset} are yours again"
+    show_sent(receipt, words, as_json, id=dataset, returned_wei=amount)
 
 
 def _show_one(facts: dict[str, Any], manifest: Dataset | None) -> None:

@@ -8,7 +8,7 @@ import typer
 
 from client.cli.context import JsonOption, PassphraseOption, WalletOption, chain, settings, signing_chain
 from client.cli.groups import group
-from client.cli.output import Column, say, show, show_json, text, tokens
+from client.cli.output import Column, say, show, show_json, show_sent, text, tokens
 from client.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -97,10 +97,7 @@ def execute_proposal(
         raise ConfigError(f"{number!r} is no decision's number: it takes 0x and 64 hexadecimal digits.") from error
     link = signing_chain(wallet, passphrase_file)
     receipt = execute(link, find_proposal(link, wanted))
-    if as_json:
-        show_json({"id": wanted, "tx": receipt.tx, "block": receipt.block})
-    else:
-        say(f"Done (0x{receipt.tx.hex()}).")
+    show_sent(receipt, "Done", as_json, id=wanted)
 
 
 def _moment(seconds: int) -> str:

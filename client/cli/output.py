@@ -15,6 +15,8 @@ from client.errors import ConfigError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from client.types import Receipt
+
 WEI = 10**18
 PIPED_WIDTH = 4000  # columns: Rich would cut piped tables at 80
 
@@ -70,6 +72,14 @@ def show(
         say(empty)
     else:
         _show_table(rows, columns, title)
+
+
+def show_sent(receipt: Receipt, words: str, as_json: bool, **values: Any) -> None:
+    """What a transaction did: in words for people, as ``values`` (or these words) for programs, with its hash."""
+    if as_json:
+        show_json({**(values or {"done": words}), "tx": receipt.tx, "block": receipt.block})
+    else:
+        say(f"{words} (0x{receipt.tx.hex()})")
 
 
 def show_json(value: Any) -> None:

@@ -9,7 +9,7 @@ import typer
 from client.cid import cid_of
 from client.cli.context import CsvOption, JsonOption, PassphraseOption, WalletOption, chain, settings, signing_chain
 from client.cli.groups import group
-from client.cli.output import Column, say, short, show, show_json, tokens
+from client.cli.output import Column, say, short, show, show_json, show_sent, tokens
 from contracts.enums import VoidReason
 
 app = group("Where the models' rounds stand: phase, blocks left, commits, reveals, votes, head. `open` starts one.")
@@ -91,10 +91,8 @@ def open_round(
     number = link.current(found.id)
     phase = link.round(found.id, number).phase.name if number else "NONE"
     opened = any(event.name == "RoundOpened" for event in receipt.events)
-    if as_json:
-        show_json({"model": found.name, "round": number, "phase": phase, "opened": opened, "tx": receipt.tx})
-    else:
-        say(f"{found.name}: round {number} is {'open, ' if opened else ''}in phase {phase} (0x{receipt.tx.hex()})")
+    words = f"{found.name}: round {number} is {'open, ' if opened else ''}in phase {phase}"
+    show_sent(receipt, words, as_json, model=found.name, round=number, phase=phase, opened=opened)
 
 
 @app.command()

@@ -19,9 +19,8 @@ from client.cli.context import (
     signing_chain,
 )
 from client.cli.groups import group
-from client.cli.output import Column, parse_tokens, say, show, show_json, tokens, warn
+from client.cli.output import Column, parse_tokens, say, show, show_json, show_sent, tokens, warn
 from client.errors import Unfunded
-from client.types import Receipt
 from contracts.enums import Role
 
 if TYPE_CHECKING:
@@ -69,7 +68,7 @@ def add(
     total, least = link.own_stake_of(link.address, found.id, role.role), link.min_stake(found.id, role.role)
     if total < least:
         warn(f"it does not count yet: a {role.value} needs {tokens(least)} tokens, this one has {tokens(total)}.")
-    _done(receipt, f"Staked {tokens(wei, 18)} on {found.name} as {role.value}; {tokens(total)} in all", as_json)
+    show_sent(receipt, f"Staked {tokens(wei, 18)} on {found.name} as {role.value}; {tokens(total)} in all", as_json)
 
 
 @app.command()
@@ -90,7 +89,7 @@ def remove(
     found = link.model(model)
     receipt = link.unstake(found.id, role.role, wei)
     release = receipt.event("Unstaking").args["releaseBlock"]
-    _done(receipt, f"Asked {tokens(wei, 18)} back from {found.name}; withdraw from block {release} on", as_json)
+    show_sent(receipt, f"Asked {tokens(wei, 18)} back from {found.name}; withdraw from block {release} on", as_json)
 
 
 @app.command()
@@ -103,7 +102,7 @@ def withdraw(
     """
     link = signing_chain(wallet, passphrase_file)
     receipt = link.withdraw_stake()
-    _done(receipt, f"Withdrew {tokens(receipt.event('Withdrawn').args['amount'], 18)} tokens", as_json)
+    show_sent(receipt, f"Withdrew {tokens(receipt.event('Withdrawn').args['amount'], 18)} tokens", as_json)
 
 
 @app.command()
@@ -119,7 +118,7 @@ def rejoin(
     """
     link = signing_chain(wallet, passphrase_file)
     found = link.model(model)
-    _done(link.rejoin(found.id), f"Back among the validators of {found.name}", as_json)
+    show_sent(link.rejoin(found.id), f"Back among the validators of {found.name}", as_json)
 
 
 @app.command("show")
@@ -182,7 +181,7 @@ def reseat(
     """
     link = signing_chain(wallet, passphrase_file)
     found = link.model(model)
-    _done(link.reseat(found.id, role.role), f"Back on a {role.value}'s seat of {found.name}", as_json)
+    show_sent(link.reseat(found.id, role.role), f"Back on a {role.value}'s seat of {found.name}", as_json)
 
 
 @app.command()
@@ -204,7 +203,7 @@ def delegate(
     found, who = link.model(model), resolve_address(chosen, validator)
     _check_funds(link.address, link.token_balance(link.address), wei)
     receipt = link.delegate(found.id, who, wei)
-    _done(receipt, f"Delegated {tokens(wei, 18)} to {who} on {found.name}", as_json)
+    show_sent(receipt, f"Delegated {tokens(wei, 18)} to {who} on {found.name}", as_json)
 
 
 @app.command()
@@ -232,7 +231,7 @@ def undelegate(
     receipt = link.undelegate(found.id, who, shares)
     args = receipt.event("Undelegated").args
     words = f"Asked {tokens(args['amount'], 18)} back from {who}; withdraw from block {args['releaseBlock']} on"
-    _done(receipt, words, as_json)
+    show_sent(receipt, words, as_json)
 
 
 @app.command()
@@ -251,7 +250,7 @@ def commission(
     found = link.model(model)
     receipt = link.set_commission(found.id, round(percent * 100))
     start = receipt.event("CommissionSet").args["fromBlock"]
-    _done(receipt, f"Commission on {found.name}: {percent:g} % from block {start} on", as_json)
+    show_sent(receipt, f"Commission on {found.name}: {percent:g} % from block {start} on", as_json)
 
 
 @app.command()
@@ -312,10 +311,3 @@ def _delegation(entry: DelegationEntry) -> dict[str, Any]:
 def _check_funds(address: str, held: int, wei: int) -> None:
     if held < wei:
         raise Unfunded(f"{address} holds {tokens(held)} tokens, less than {tokens(wei, 18)}. Stake less, or fund it.")
-
-
-def _done(receipt: Receipt, words: str, as_json: bool) -> None:
-    if as_json:
-        show_json({"done": words, "tx": receipt.tx, "block": receipt.block})
-    else:
-        say(f"{words} (0x{receipt.tx.hex()})")
