@@ -34,7 +34,8 @@ DILOCO_OUTER = Outer(45875, 58982)
 class Plan:
     """How one arm learns. ``steps`` are a miner's, of all rounds; ``compression`` None sends float32.
 
-    ``behind``: each round starts from the head of one round earlier, as pipelined rounds do.
+    ``behind``: each round starts from the head of one round earlier and the miner's own last delta, as pipelined rounds
+    do (``node.learner``).
     """
 
     inner: Inner
@@ -97,6 +98,8 @@ class _Network:
     theta: Vector
     momentum: Vector = field(init=False)
     before: Vector = field(init=False)
+    momentum_before: Vector = field(init=False)
+    last: list[Vector] = field(default_factory=list)
     states: list[InnerState | None] = field(default_factory=lambda: [None] * MINERS)
     residuals: list[Vector] = field(init=False)
     payload: int = 0
@@ -105,24 +108,36 @@ class _Network:
     def __post_init__(self) -> None:
         self.together = together_of(self.world, self.plan, MINERS)
         self.momentum, self.before = np.zeros_like(self.theta), self.theta
+        self.momentum_before = self.momentum
         self.residuals = [np.zeros_like(self.theta) for _ in range(MINERS)]
 
     def round(self, settings: InnerSettings) -> None:
         """Train, send, sum up, step."""
-        base = self.before if self.plan.behind else self.theta
-        deltas = self._together(base, settings) or [self._train(miner, base, settings) for miner in range(MINERS)]
+        bases = self._bases()
+        deltas = self._together(bases, settings) or [
+            self._train(miner, bases[miner], settings) for miner in range(MINERS)
+        ]
         update = self._sent(deltas)
         outer = self.plan.outer
-        self.before = self.theta
+        self.before, self.momentum_before = self.theta, self.momentum
         self.theta, self.momentum = outer_step(self.theta, self.momentum, update, outer.lr_q16, outer.momentum_q16)
 
-    def _together(self, base: Vector, settings: InnerSettings) -> list[Vector]:
+    def _bases(self) -> list[Vector]:
+        """Where each miner starts."""
+        if not self.plan.behind or not self.last:
+            return [self.theta] * MINERS
+        outer = self.plan.outer
+        return [
+            outer_step(self.before, self.momentum_before, own, outer.lr_q16, outer.momentum_q16)[0] for own in self.last
+        ]
+
+    def _together(self, bases: list[Vector], settings: InnerSettings) -> list[Vector]:
         if self.together is None:
             return []
         if self.plan.inner.state == "fresh":
             self.together.forget()
         windows = [self.world.of_miner(miner, settings.done, settings.steps, settings.batch) for miner in range(MINERS)]
-        return list(self.together.train(np.repeat(base[None], MINERS, axis=0), windows, settings))
+        return list(self.together.train(np.stack(bases), windows, settings))
 
     def _train(self, miner: int, base: Vector, settings: InnerSettings) -> Vector:
         model = self.world.model
@@ -141,11 +156,13 @@ class _Network:
             mean: Vector = np.mean(deltas, axis=0, dtype=np.float32)
             return mean
         codes = []
+        self.last = []
         for miner, delta in enumerate(deltas):
             whole = delta + self.residuals[miner]
             payload, decoded = encode(whole, form.codec, form.k, form.chunk)
             self.residuals[miner] = (whole - decoded) * np.float32(DECAY)
             codes.append(decode_codes(payload, n, form))
+            self.last.append(decoded)
             self.payload += len(payload)
         return aggregate(codes, [WEIGHT_ONE // MINERS] * MINERS, n)
 

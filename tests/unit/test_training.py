@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +14,9 @@ import torch
 
 from client.errors import EmptyText
 from client.manifests import Inner
+from client.storage import MemoryStore
+from contracts.enums import DeltaKind
+from node.learner import Learner
 from node.models.head_loss import frozen_head_loss, place_losses
 from node.training.batches import IGNORED, Windows, pack, rows_for, training_windows
 from node.training.inner import Hooks, InnerSettings, Step, run_inner, schedule
@@ -199,3 +204,23 @@ def test_inner_settings_when_read_from_a_genesis_then_the_round_says_how_many_st
 def test_schedule_when_warming_up_then_rises_and_later_falls_to_a_tenth() -> None:
     rates = [schedule(step, 10, 2) for step in range(11)]
     assert rates[0] < rates[1] < rates[2] == 1.0 and rates[10] == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(("state", "after"), [("kept", [2, 4]), ("fresh", [None, None])])
+def test_learner_when_rounds_follow_each_other_then_the_state_is_kept_as_the_genesis_says(
+    tmp_path: Path, state: str, after: list[int | None]
+) -> None:
+    model, states = nano("law"), InnerStates(tmp_path)
+    loaded = replace(model, genesis=replace(model.genesis, inner=replace(model.genesis.inner, steps=2, state=state)))
+    models: Any = SimpleNamespace(loaded=lambda info: loaded)
+    heads: Any = SimpleNamespace(state=lambda *key: SimpleNamespace(theta=model.get_vector(), round=0))
+    about = SimpleNamespace(id=1, genesis=b"g" * 32)
+    job: Any = SimpleNamespace(
+        model=about, parent=None, base_head=b"", kind=DeltaKind.TRAIN, shards=(tuple(documents()),), seed=b"s",
+        miner="0xA", member=0, ahead=None,
+    )  # fmt: skip
+    learner = Learner(models, heads, MemoryStore(), tmp_path, states)
+    for steps in after:
+        assert learner.train(job, lambda progress: None, lambda: False).delta.any()
+        found = states.load(1, b"g" * 32, loaded.n)
+        assert (found.steps if found else None) == steps
