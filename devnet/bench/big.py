@@ -6,7 +6,7 @@
 the model's float32 bytes: the peak of its own memory (``RssAnon``, looked at every 20 ms), and the peak of everything
 resident (``VmHWM``), which counts the pages of mapped files, too: those are the kernel's, to drop when memory is short.
 What the interpreter takes before the case begins is left out of both. Needs 11 bytes a parameter of disk under
-``.strata`` and 9 of memory; all of it is given back. The store is a folder that hands out hard links.
+``.strata`` and 9 of memory; all of it is given back. The store is a folder that hands out links.
 """
 
 from __future__ import annotations
@@ -80,8 +80,8 @@ class FolderStore:
         return path.read_bytes()
 
     def get_file(self, digest: bytes, path: Path, max_bytes: int, timeout: float = 0) -> None:
-        """A hard link to the bytes."""
-        os.link(self._folder / digest.hex(), path)
+        """A link to the bytes."""
+        path.symlink_to((self._folder / digest.hex()).resolve())
 
     def pin(self, digest: bytes, timeout: float = 0) -> None:
         """Everything is kept."""
