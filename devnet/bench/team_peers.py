@@ -167,12 +167,12 @@ def _train(plan: Plan, rank: int, made: World, team: TimedTeam | None, pipe: Con
             vector = vector + mean.vector
             tokens += mean.tokens
         state = result.state
-    seconds = time.monotonic() - began
+    seconds, cpu = time.monotonic() - began, _cpu_seconds() - cpu
     waited = team.seconds if team is not None else 0.0
     return {
         "loss": made.loss(vector),
         "seconds": seconds,
-        "cpu": _cpu_seconds() - cpu,
+        "cpu": cpu,
         "tokens": tokens,
         "waited": waited,
         **counts,
