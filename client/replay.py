@@ -40,6 +40,8 @@ HOLD_BYTES = 512 * 1024 * 1024
 HOLD_SHARE = 2  # decoded deltas that are held, in bytes a parameter, where that is more
 FETCHES = 4  # payloads fetched at once
 FETCH_SECONDS = 120.0
+MAX_LISTED_DELTAS = 32_768
+"""After so many deltas a snapshot is due in any case: a manifest must stay short enough to be read (150 bytes a delta)."""
 _WEIGHTS_SLACK = 64 * 1024 * 1024
 
 
@@ -199,7 +201,8 @@ def _describe(
         weights_sha256=weights_sha256,
         momentum_sha256=momentum_sha256,
     )
-    if round_number - snapshot_round < state.genesis.snapshot_every:
+    listed = sum(len(entry.deltas) for entry in head.deltas)
+    if round_number - snapshot_round < state.genesis.snapshot_every and listed < MAX_LISTED_DELTAS:
         return head, None
     path = scratch / f"snapshot-{model_id}-{round_number}.safetensors"
     hasher = DigestHasher()

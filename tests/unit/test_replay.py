@@ -293,3 +293,14 @@ def test_load_when_manifests_are_crossed_then_refused(world: World) -> None:
     with pytest.raises(AuditError, match="genesis weights"):
         load_state(world.store, world.store.put(wrong.to_bytes()))
     assert isinstance(client.replay.read_manifest(world.store, made.digest), Head)
+
+
+def test_head_when_it_lists_many_deltas_then_a_snapshot_is_due_before_its_round(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("client.replay.MAX_LISTED_DELTAS", 4)
+    first = world.advance(load_state(world.store, world.digest), 1)
+    second = world.advance(first.state, 2)  # six deltas, in a model that has a snapshot every third round
+    assert (first.snapshot, len(first.head.deltas)) == (None, 1)
+    assert second.snapshot is not None and (second.head.snapshot_round, second.head.deltas) == (2, ())
+    assert np.array_equal(load_state(world.store, second.digest).theta, second.state.theta)
