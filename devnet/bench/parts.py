@@ -263,9 +263,9 @@ def snapshots(size: Size, seed: int) -> Numbers:
             path, plain = folder / "ours", folder / "bare"
             put = _seconds(partial(_put, here, path, theta, momentum))
             write_tensors(plain, {"theta": momentum, "momentum": theta})
-            bare_add, cid = bare.add(plain)
+            bare_add = _seconds(partial(bare.add, plain))
             got = _seconds(partial(_get, there, digest_file(path), folder / "got", n))
-            bare_get = other.get(cid)
+            bare_get = _seconds(partial(other.get, bare.added))
             if turn:
                 adds.append((put, bare_add))
                 gets.append((got, bare_get))

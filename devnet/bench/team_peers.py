@@ -189,7 +189,7 @@ def _average(plan: Plan, rank: int, team: TimedTeam | None) -> dict[str, Any]:
     """Seconds of one average, the fastest and the median of several: both peers come at once."""
     assert team is not None, "an average takes two"
     own = np.random.default_rng(rank).standard_normal(plan.values).astype(np.float32)
-    times = []
+    times: list[float] = []
     for number in range(3 * plan.rounds):
         if len(times) == plan.rounds:
             break
