@@ -41,7 +41,7 @@ HOLD_SHARE = 2  # decoded deltas that are held, in bytes a parameter, where that
 FETCHES = 4  # payloads fetched at once
 FETCH_SECONDS = 120.0
 MAX_LISTED_DELTAS = 32_768
-"""After so many deltas a snapshot is due in any case: a manifest, 150 bytes a delta, must stay short enough to be read."""
+"""After so many deltas a snapshot is due in any case: a manifest, 150 bytes a delta, must stay short."""
 _WEIGHTS_SLACK = 64 * 1024 * 1024
 
 
