@@ -197,6 +197,7 @@ class JudgeJob:
     seed: bytes  # the round's
     heldout: tuple[str, ...]  # documents
     general: tuple[str, ...]  # documents of the parent's datasets
+    earlier: tuple[tuple[str, bytes], ...] = ()  # miner and payload of the round before's deltas, public since then
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from client.assignment import pick_windows
+from client.cid import digest_bytes
 from client.errors import EmptyText
 from client.manifests import DeltaReport, Genesis, Report
 from client.types import ModelInfo, SubmissionInfo
@@ -64,7 +65,7 @@ class Bench:
         first = None if job.parent_head == job.model.genesis else self._heads.genesis(job.model)
         judgement = judge_round(
             loaded, state.theta, deltas, heldout, general, join=mix.after, without=mix.without, genesis=first,
-            seed=job.evaluation_seed,
+            seed=job.evaluation_seed, earlier=_earlier(job, loaded),
         )  # fmt: skip
         report = _report(job, judgement)
         summary = {k: v for k, v in report.to_json().items() if k not in ("schema", "model_id", "round", "validator")}
@@ -84,6 +85,18 @@ def _delta(job: JudgeJob, loaded: LoadedModel, index: int, payloads: Payloads) -
         reason=ScoreReason.OK if isinstance(payload, bytes) else payload,
         judged=index in job.dealt,
     )
+
+
+def _earlier(job: JudgeJob, loaded: LoadedModel) -> list[DeltaInput]:
+    """What the round before revealed, decoded one at a time and not kept."""
+    from node.validation.judge import DeltaInput
+    from node.validation.mixing import Payloads
+
+    held = Payloads([payload for _, payload in job.earlier], loaded.genesis.size, loaded.genesis.compression, 0)
+    return [
+        DeltaInput(miner, digest_bytes(payload), partial(held.vector, place), committed=-1, judged=False)
+        for place, (miner, payload) in enumerate(job.earlier)
+    ]
 
 
 def _assigned(

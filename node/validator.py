@@ -149,6 +149,7 @@ class Validator(Worker):
             committed=tuple(order.get(s.miner, len(order) + s.index) for s in submissions),
             heldout=self.parts.texts.heldout(datasets, view.evaluation_seed),
             general=self._general(model, view),
+            earlier=self._earlier(model, view),
         )
         with self.runtime.compute:
             if not self.still(view, Phase.SCORE):
@@ -221,6 +222,21 @@ class Validator(Worker):
         except StorageError as error:  # too large, another content, no file at all: the miner's fault, not ours
             log.warning("%s: round %d: %s: %s", model.name, view.round, submission.miner, error)
             return ScoreReason.BAD_FORM
+
+    def _earlier(self, model: ModelInfo, view: RoundInfo) -> tuple[tuple[str, bytes], ...]:
+        """What the round before revealed, to tell who copied it: from our cache mostly, and only what comes soon."""
+
+        def one(submission: SubmissionInfo) -> tuple[tuple[str, bytes], ...]:
+            try:
+                return ((submission.miner, self._fetch(model, submission.digest, FETCH_LEAST_SECONDS)),)
+            except StorageUnavailable:
+                raise
+            except StorageError:  # it was refused, or is gone: then it can't be told apart
+                return ()
+
+        before = self.parts.chain.submissions(model.id, view.round - 1) if view.round > 1 else []
+        with ThreadPoolExecutor(FETCH_THREADS) as pool:
+            return tuple(pair for found in pool.map(one, before) for pair in found)
 
     def _fetch(self, model: ModelInfo, digest: bytes, seconds: float) -> bytes:
         known = self._payloads.get(digest)

@@ -8,6 +8,7 @@ that is judged for its losses. Honesty is told within blocks of deltas, so that 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import count, pairwise
 
@@ -213,20 +214,22 @@ def judge_round(
     genesis: Vector | None = None,
     seed: bytes = b"",
     without: Without | None = None,
+    earlier: Sequence[DeltaInput] = (),
 ) -> Judgement:
     """Judge a round's deltas against ``head``; leaves the model at ``head``.
 
     ``heldout``: windows of held-out text that the evaluation seed picked; ``general``: the retention text's. ``join``
     computes the next values from scores; without it the good deltas' mean, weighted by score, is added. ``without``
     computes them without one delta, where there is a quicker way than ``join``. ``genesis``: the model before its first
-    round (None: ``head`` is that). ``seed``: the evaluation's, which picks where deltas are compared.
+    round (None: ``head`` is that). ``seed``: the evaluation's, which picks where deltas are compared. ``earlier``: the
+    deltas of the round before, which everybody had seen when these were committed: a copy of one is a copy.
     """
     settings = settings or JudgeSettings()
     ours = [index for index, delta in enumerate(deltas) if delta.judged]
     steps = 2 + 2 * len(ours)
     court = _Court(model, head, heldout, general.take(range(min(len(general), settings.general_windows))))
     progress(1, steps)
-    reasons, likest = _read_once(deltas, ours, len(head), settings.max_norm, seed)
+    reasons, likest = _read_once(deltas, earlier, ours, len(head), settings.max_norm, seed)
     progresses = count(2)
     alone, found = _each_alone(
         court, {index: deltas[index] for index in ours}, reasons, likest, settings.assigned_windows,
@@ -290,10 +293,21 @@ def _blocks(ours: Sequence[int]) -> list[list[int]]:
 
 
 def _read_once(
-    deltas: Sequence[DeltaInput], ours: Sequence[int], n: int, max_norm: float, seed: bytes
+    deltas: Sequence[DeltaInput],
+    earlier: Sequence[DeltaInput],
+    ours: Sequence[int],
+    n: int,
+    max_norm: float,
+    seed: bytes,
 ) -> tuple[dict[int, ScoreReason], dict[int, Likeness]]:
-    """Every delta decoded once: why ours can't be measured (or OK), and what each is most like of those before it."""
-    prints = Prints(n, len(deltas), seed)
+    """Every delta decoded once: why ours can't be measured (or OK), and what each is most like of those before it.
+
+    A miner's own delta of the round before is no model to copy: what was sent in vain comes back by its residual.
+    """
+    prints = Prints(n, len(deltas) + len(earlier), seed)
+    for place, delta in enumerate(earlier, 1):
+        with suppress(DeltaError):
+            _print(prints, -place, delta, n)
     reasons: dict[int, ScoreReason] = {}
     for index, delta in enumerate(deltas):
         try:
@@ -302,9 +316,16 @@ def _read_once(
         except DeltaError:
             vector, reason = None, ScoreReason.BAD_FORM
         if vector is not None and vector.shape == (n,) and np.isfinite(vector).all():
-            prints.add(index, delta.committed, vector)
+            prints.add(index, delta.committed, vector, delta.miner)
         reasons[index] = reason
     return reasons, prints.likest(ours)
+
+
+def _print(prints: Prints, place: int, delta: DeltaInput, n: int) -> None:
+    """Take the print of a delta of the round before, which comes before all of this round's."""
+    vector = delta.read()
+    if vector is not None and vector.shape == (n,) and np.isfinite(vector).all():
+        prints.add(place, place, vector, delta.miner)
 
 
 def _measurements(index: int, alone: dict[int, _Alone], owners: NDArray[np.int64], likest: Likeness) -> Measurements:

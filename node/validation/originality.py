@@ -38,6 +38,7 @@ Words = NDArray[np.uint64]
 class Print:
     """What is kept of a delta: where it is not zero in the sample and its values there, its top places, its bands."""
 
+    owner: str
     committed: int
     places: Places
     values: NDArray[np.float32]
@@ -60,13 +61,13 @@ class Prints:
         self._prints: dict[int, Print] = {}
         self.compared = 0
 
-    def add(self, index: int, committed: int, vector: NDArray[np.float32]) -> None:
-        """Take a delta's print; the vector is not kept."""
+    def add(self, index: int, committed: int, vector: NDArray[np.float32], owner: str = "") -> None:
+        """Take a delta's print; the vector is not kept. What has the same ``owner`` (if any) is not compared."""
         found = vector if self._rows is None else np.concatenate([vector[r : r + BLOCK] for r in self._rows])
         places = np.flatnonzero(found)
         top = np.sort(top_places(found))
         bands = _bands(top, self._salt) if self._banded and len(top) else None
-        self._prints[index] = Print(committed, places, found[places], top, bands)
+        self._prints[index] = Print(owner, committed, places, found[places], top, bands)
 
     def likest(self, wanted: Sequence[int]) -> dict[int, Likeness]:
         """Of each wanted delta, the likeness to that earlier commitment which it is most like."""
@@ -88,7 +89,8 @@ class Prints:
 
     def _nearest(self, index: int, others: Sequence[int]) -> Likeness:
         own = self._prints[index]
-        earlier = [self._prints[other] for other in others if self._prints[other].committed < own.committed]
+        prints = [self._prints[other] for other in others]
+        earlier = [o for o in prints if o.committed < own.committed and not (own.owner and o.owner == own.owner)]
         self.compared += len(earlier)
         likes = [_likeness(own, other) for other in earlier]
         return max(likes, key=lambda like: (like.cosine, like.overlap), default=Likeness(0.0, 0.0))

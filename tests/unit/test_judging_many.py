@@ -223,3 +223,19 @@ def test_bench_when_payloads_are_good_copied_damaged_or_missing_then_each_has_it
     verdict = Bench(stand_in, stand_in).judge(job)
     assert verdict.reasons[1:] == (ScoreReason.COPY, ScoreReason.BAD_FORM, ScoreReason.UNAVAILABLE)
     assert len(verdict.scores) == 4 and [entry["miner"] for entry in verdict.summary["deltas"]] == miners[1:]
+
+
+def test_judge_round_when_a_delta_of_the_round_before_comes_again_then_another_s_is_a_copy_and_ones_own_is_not(
+    law: LoadedModel, trained: list[Vector], texts: dict[str, Windows]
+) -> None:
+    _, deltas = crowd(law, trained, texts, 3)
+    head = law.get_vector()
+    fresh = judge_round(law, head, deltas, texts["held"], texts["general"])
+    seen = [
+        replace(deltas[1], miner="0xother", vector=deltas[1].read() * np.float32(0.9), judged=False),
+        replace(deltas[2], vector=deltas[2].read(), judged=False),
+    ]
+    found = judge_round(law, head, deltas, texts["held"], texts["general"], earlier=seen)
+    assert ScoreReason.COPY not in fresh.reasons
+    assert [reason is ScoreReason.COPY for reason in found.reasons] == [False, True, False]
+    assert len(found.deltas) == 3

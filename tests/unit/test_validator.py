@@ -2,6 +2,7 @@
 
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -324,3 +325,22 @@ def test_voting_when_a_ballot_lapses_then_the_validator_votes_again(tmp_path: Pa
     validator.vote()
     assert len(told(validator, "dataset_vote")) == 2
     assert world.owner.dataset(number).accepted_block == 0
+
+
+def test_judging_when_a_round_came_before_then_its_deltas_show_who_copied(tmp_path: Path) -> None:
+    world = at_score(tmp_path)
+    validator = world.validator()
+    judge = judge_of(validator)
+    for _ in range(3):
+        validator.step()
+        world.ledger.mine()
+    assert judge.jobs[0].earlier == ()
+    (submission,) = world.owner.submissions(1, 1)
+    before = world.owner.round(1, 1)
+    view = replace(before, round=2)
+    payload = judge.jobs[0].payloads[0]
+    assert isinstance(payload, bytes)
+    assert validator._earlier(world.owner.model(1), view) == ((submission.miner, payload),)
+    validator._payloads.clear()
+    world.store.blobs.pop(submission.digest, None)
+    assert validator._earlier(world.owner.model(1), view) == ()
