@@ -92,11 +92,6 @@ class StakeLedger:
         operator = self.operators[model_id, Role.VALIDATOR, validator]
         return Pool(operator.own, operator.delegated, operator.commission_at(block))
 
-    def raw_at(self, model_id: int, role: Role, account: str, block: int) -> int:
-        """All that was staked on the account at the end of a block."""
-        amounts = [amount for at, amount in self.history[model_id, role, account] if at <= block]
-        return amounts[-1] if amounts else 0
-
     def slash(self, key: Key, bps: int, block: int) -> int:
         """What a slash of so many basis points takes now; the books follow."""
         operator = self.operators[key]

@@ -28,10 +28,6 @@ class StakeReads(Caller):
         """Wei that count now."""
         return int(self._read("Staking", "totalStake", model_id, int(role)))
 
-    def global_validator_stake(self) -> int:
-        """Wei of all models' validators that count now."""
-        return int(self._read("Staking", "globalValidatorStake"))
-
     def min_stake(self, model_id: int, role: Role) -> int:
         """The least stake of one's own that counts for the model, in wei."""
         return int(self._read("Staking", "minStake", model_id, int(role)))
@@ -47,10 +43,6 @@ class StakeReads(Caller):
     def pending_stake(self, account: str) -> int:
         """Wei asked back or credited, and not yet taken."""
         return int(self._read("Staking", "pendingOf", account))
-
-    def withdrawable_stake(self, account: str) -> int:
-        """The part of ``pending_stake`` that can be taken now."""
-        return int(self._read("Staking", "withdrawableOf", account))
 
     def is_dropped(self, model_id: int, account: str) -> bool:
         """Whether the validator was dropped for silence and has not rejoined."""

@@ -67,10 +67,6 @@ class FakeAccounts(ABC):
         """Wei that count now."""
         return sum(amount for _, amount in self.ledger.members(model_id, role, self.ledger.block_number))
 
-    def global_validator_stake(self) -> int:
-        """Of all models."""
-        return sum(self.total_stake(model.id, Role.VALIDATOR) for model in self.ledger.models)
-
     def min_stake(self, model_id: int, role: Role) -> int:
         """The least that counts."""
         return self.ledger.minimum

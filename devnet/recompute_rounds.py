@@ -59,7 +59,6 @@ class Round:
     seed: bytes = bytes(32)
     scores: dict[str, tuple[int, ...]] = field(default_factory=dict)
     heads: dict[str, bytes] = field(default_factory=dict)
-    first_heads: list[str] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     consensus: list[int] | None = None
     windows: list[int] = field(default_factory=list)

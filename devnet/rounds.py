@@ -12,7 +12,7 @@ from functools import partial
 
 from client.errors import ChainUnavailable, ManifestError, Reverted, StorageError
 from client.types import RoundInfo, SubmissionInfo
-from contracts.enums import Phase, ScoreReason
+from contracts.enums import Phase
 from devnet.feed import Measured, median_of
 from devnet.network import Devnet
 from devnet.waiting import POLL_SECONDS, DeadlinePassed, together
@@ -196,13 +196,3 @@ def describe(result: RoundResult) -> str:
         m = result.measured
         losses = f"held-out loss {m.heldout_before:.4f} → {m.heldout_after:.4f} (± {m.heldout_se:.4f}), "
     return f"{losses}consensus scores {scores}, head {result.head.hex()[:12]} attested by {result.attested_percent}%"
-
-
-def reasons_of(net: Devnet, result: RoundResult) -> list[str]:
-    """Why submissions got nothing, by the validators' reasons."""
-    chain = net.chain()
-    said = []
-    for who, _ in chain.round_validators(net.ids[result.model], result.round):
-        reasons = chain.scores_of(net.ids[result.model], result.round, who).reasons
-        said += [reason.name for reason in reasons if reason is not ScoreReason.OK]
-    return sorted(set(said))
