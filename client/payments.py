@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from client.errors import ConfigError, VoucherError
+from client.schema import load_json
 from client.settings import Network, write_atomically
 from client.types import ChannelInfo, Receipt
 
@@ -70,7 +71,8 @@ class Voucher:
         if len(text) > MAX_HEADER_CHARACTERS:
             raise VoucherError("the voucher header is too long")
         try:
-            data = json.loads(base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True))
+            plain = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+            data = load_json(plain.decode())
         except (ValueError, RecursionError, binascii.Error) as error:
             raise VoucherError("the voucher header is not base64url of JSON") from error
         return cls.from_json(data)

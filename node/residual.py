@@ -20,6 +20,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from client.schema import load_json
 from node.runtime import write_atomic
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ class Residuals:
     def _read(self, path: Path) -> _About | None:
         try:
             with path.open("rb") as file:
-                raw = json.loads(file.read(MAX_ABOUT_BYTES))
+                raw = load_json(file.read(MAX_ABOUT_BYTES).decode())
             opened = {int(number): str(digest) for number, digest in raw["open"].items()}
             return _About(str(raw["genesis"]), Path(str(raw["file"])).name, int(raw["last"]), opened)
         except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):  # none, or not of our making

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from client.errors import ConfigError
+from client.schema import load_json
 from node.config import NodeConfig
 from node.reporter import Lines, reported
 from node.telemetry import Telemetry
@@ -249,7 +250,7 @@ def write_atomic(path: Path, data: bytes, sync: bool = False) -> None:
 def read_status(state: Path) -> dict[str, Any]:
     """What ``status.json`` says, plus ``alive``: whether that process runs."""
     try:
-        values = json.loads((state / "status.json").read_text(encoding="utf-8"))
+        values = load_json((state / "status.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"no status in {state}: the node has not run yet") from None
     except (ValueError, RecursionError) as error:

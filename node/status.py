@@ -6,13 +6,13 @@ since then bring that up to the second. So this tells as much of a node that was
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from client.schema import load_json
 from node.runtime import read_status
 from node.telemetry import Telemetry
 
@@ -116,7 +116,7 @@ def tail(path: Path, limit_bytes: int = TAIL_BYTES) -> Iterator[dict[str, Any]]:
         return
     for line in lines[1 if size > limit_bytes else 0 :]:
         try:
-            value = json.loads(line)
+            value = load_json(line.decode(errors="replace"))
         except (ValueError, RecursionError):
             continue
         if isinstance(value, dict):

@@ -19,6 +19,7 @@ from eth_account.signers.local import LocalAccount
 from eth_utils.exceptions import ValidationError as EthValidationError
 
 from client.errors import SwarmError
+from client.schema import load_json
 
 ROLES = ("miner", "validator", "server", "gateway")
 MAX_RECORD_BYTES = 4096
@@ -87,7 +88,7 @@ def parse_record(text: object, chain_id: int, role: str, now_unix_seconds: float
     if not isinstance(text, str) or len(text.encode()) > MAX_RECORD_BYTES:
         raise SwarmError("the record is not a text of the allowed size")
     try:
-        outer = json.loads(text)
+        outer = load_json(text)
     except (ValueError, RecursionError) as error:
         raise SwarmError("the record is not JSON") from error
     if not isinstance(outer, dict) or set(outer) != {"body", "signature"} or not isinstance(outer["body"], dict):

@@ -96,7 +96,9 @@ def told(process: Process, again: bool) -> str:
 
     def ended() -> NodeView | None:
         view = read_node(process.state)
-        return view if view.figures["models"].get("global", {}).get("rounds_final") else None
+        final = view.figures["models"].get("global", {}).get("rounds_final")
+        counted = again or view.figures["traffic"]["content"]["sent"] > 100  # that line may be older than the events
+        return view if final and counted else None
 
     view = wait_for(f"{process.name} tells of the round's end", ended, 30)
     model, traffic = view.figures["models"]["global"], view.figures["traffic"]
@@ -104,7 +106,6 @@ def told(process: Process, again: bool) -> str:
     assert again or (model["loss"] if "miner" in process.name else model["heldout_loss"]) > 0
     assert min(traffic["chain"].values()) > 1000
     assert traffic["sockets"] is None or min(traffic["sockets"].values()) > 1000
-    assert again or traffic["content"]["sent"] > 100
     page = urllib.request.urlopen(view.status["metrics"], timeout=30).read().decode()
     assert 'strata_rounds_final_total{model="global"} 1.0' in page
     return str(page) + (process.state / "telemetry.jsonl").read_text()
