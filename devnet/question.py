@@ -62,7 +62,7 @@ def _asked(
     parts = {name: int(fee.args[f"{name}Part"]) for name in ("server", "model", "parent", "treasury")}
     return Asked(
         question=preset.question,
-        answer=result.output.strip(),
+        answer=result.output.removesuffix("\n"),  # a nano model may well say nothing but spaces
         chosen=chosen,
         price=price,
         model=names[redeemed.args["modelId"]],

@@ -237,3 +237,33 @@ def test_fetch_when_nobody_listens_or_it_is_too_large_then_it_ends(world: tuple[
     node.arrives.set()
     with pytest.raises(TooLarge):
         fetches.open(name, 10, 10)
+
+
+def test_fetch_when_somebody_joins_while_a_restart_ends_it_then_it_starts_again(
+    world: tuple[Node, Fetches, str],
+) -> None:
+    node, fetches, name = world
+    fetch_and_pin, cut, joined = node.fetch_and_pin, threading.Event(), threading.Event()
+    calls: list[str] = []
+
+    def ended_by_a_restart(cid: str) -> int:
+        calls.append(cid)
+        if len(calls) > 1:
+            return fetch_and_pin(cid)
+        cut.wait(10)
+        node.restarts += 1
+        return -3
+
+    def late(cid: str) -> None:  # the fetch is being tidied up: nobody waited for it when the restart ended it
+        joined.set()
+        _until(lambda: fetches._running[name].waiting == 1)
+
+    node.fetch_and_pin, node.drop_pin = ended_by_a_restart, late  # type: ignore[method-assign]
+    node.arrives.set()
+    with pytest.raises(NotFound):
+        fetches.open(name, 0.05)
+    cut.set()
+    assert joined.wait(10)
+    with fetches.open(name, 10) as reader:
+        assert b"".join(reader.pieces()) == b"hello world"
+    assert len(calls) == 2
