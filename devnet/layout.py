@@ -210,7 +210,13 @@ def find_home(environment: Mapping[str, str] | None = None) -> Home:
 
 
 class Ports:
-    """Hands out free ports of the loopback interface, each once."""
+    """Hands out free ports of the loopback interface, each once.
+
+    They lie below those that the system gives to connections and to whoever asks for any port (32768 on Linux, 49152
+    elsewhere): one of those could be gone before the process that it is meant for has started.
+    """
+
+    FIRST, LAST = 15_000, 32_000
 
     def __init__(self) -> None:
         self._given: set[int] = set()
@@ -218,12 +224,16 @@ class Ports:
     def free(self) -> int:
         """A port that nobody listens on now."""
         for _ in range(200):
+            port = self.FIRST + secrets.randbelow(self.LAST - self.FIRST)
+            if port in self._given:
+                continue
             with socket.socket() as probe:
-                probe.bind((HOST, 0))
-                port = int(probe.getsockname()[1])
-            if port not in self._given:
-                self._given.add(port)
-                return port
+                try:
+                    probe.bind((HOST, port))
+                except OSError:
+                    continue
+            self._given.add(port)
+            return port
         raise PortTaken("no free port on the loopback interface")
 
     def claim(self, port: int, what: str) -> int:

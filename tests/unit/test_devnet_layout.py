@@ -131,3 +131,10 @@ def test_ganache_when_there_is_no_node_then_says_how_to_get_it(tmp_path: Path, m
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ToolMissing, match=r"node is missing.*Get Node 20"):
         chain.ganache_command(Home(tmp_path).new_run(), 1)
+
+
+def test_ports_when_handed_out_then_differ_and_lie_below_those_that_the_system_gives_away() -> None:
+    ports = Ports()
+    found = [ports.free() for _ in range(50)]
+    assert len(set(found)) == 50
+    assert all(Ports.FIRST <= port < Ports.LAST <= 32_768 for port in found)
