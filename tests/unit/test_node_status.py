@@ -266,7 +266,10 @@ def test_status_when_asked_then_no_heavy_library_is_loaded(tmp_path: Path) -> No
 
 
 def watching(folder: Path, *more: str) -> subprocess.Popen[str]:
-    code = "import sys; from client.cli.main import run; sys.exit(run(sys.argv[1:]))"
+    code = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # not so in a background job
+        "from client.cli.main import run; sys.exit(run(sys.argv[1:]))"
+    )
     arguments = ["node", "status", "--state", str(folder), "--watch", "--every", "0.1", *more]
     return subprocess.Popen(
         [sys.executable, "-c", code, *arguments],

@@ -24,7 +24,7 @@ def vector(value: float, size: int = SIZE) -> Any:
     return np.linspace(value, value + 1, size, dtype=np.float32)
 
 
-async def mean_of(crews: list[Crew], vectors: list[Any], key: str = "k", seconds: float = 0.6) -> list[TeamResult]:
+async def mean_of(crews: list[Crew], vectors: list[Any], key: str = "k", seconds: float = 3.0) -> list[TeamResult]:
     async def one(crew: Crew, own: Any) -> TeamResult:
         try:
             return await Team(crew.links, crew)._average(own, key, seconds, 10)
