@@ -37,7 +37,7 @@ status: ## what runs
 stop: ## stop the network that `make up` started
 	@$(BIN)/strata devnet stop
 
-test: setup ## all checks and tests but the deep ones (under 15 minutes on two cores)
+test: setup ## all checks and tests but the deep ones (about 20 minutes on two cores)
 	@$(MAKE) --no-print-directory check
 	@$(MAKE) --no-print-directory contracts
 	@echo "== tests in Python that start whole networks"
