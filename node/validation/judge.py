@@ -307,7 +307,7 @@ def _read_once(
     prints = Prints(n, len(deltas) + len(earlier), seed)
     for place, delta in enumerate(earlier, 1):
         with suppress(DeltaError):
-            _print(prints, -place, delta, n)
+            _print(prints, -place, -place, delta.miner, delta.read())
     reasons: dict[int, ScoreReason] = {}
     for index, delta in enumerate(deltas):
         try:
@@ -315,17 +315,15 @@ def _read_once(
             reason = delta.reason if delta.reason is not ScoreReason.OK else form_reason(vector, n, max_norm)
         except DeltaError:
             vector, reason = None, ScoreReason.BAD_FORM
-        if vector is not None and vector.shape == (n,) and np.isfinite(vector).all():
-            prints.add(index, delta.committed, vector, delta.miner)
+        _print(prints, index, delta.committed, delta.miner, vector)
         reasons[index] = reason
     return reasons, prints.likest(ours)
 
 
-def _print(prints: Prints, place: int, delta: DeltaInput, n: int) -> None:
-    """Take the print of a delta of the round before, which comes before all of this round's."""
-    vector = delta.read()
-    if vector is not None and vector.shape == (n,) and np.isfinite(vector).all():
-        prints.add(place, place, vector, delta.miner)
+def _print(prints: Prints, index: int, committed: int, miner: str, vector: Vector | None) -> None:
+    """Take a delta's print, if it has the form of one."""
+    if vector is not None and vector.shape == (prints.n,) and np.isfinite(vector).all():
+        prints.add(index, committed, vector, miner)
 
 
 def _measurements(index: int, alone: dict[int, _Alone], owners: NDArray[np.int64], likest: Likeness) -> Measurements:

@@ -55,6 +55,7 @@ class Prints:
     """The prints of a round's deltas of ``n`` values; ``compared`` counts the pairs that were looked at."""
 
     def __init__(self, n: int, count: int, seed: bytes = b"") -> None:
+        self.n = n
         self._rows = _sampled_blocks(n, seed)
         self._salt = np.uint64(SeededRng(seed, "prints").below(2**64))
         self._banded = count > EACH_WITH_EACH
