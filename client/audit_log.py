@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from client.chain_like import EventReader
 from client.types import (
     BlockInfo,
     CommittedInfo,
     CommitteeInfo,
     DatasetInfo,
-    Event,
     ModelInfo,
     RoundInfo,
     ScoreInfo,
@@ -23,7 +23,7 @@ from contracts.enums import Role
 _SHOWN = 300  # characters of a value in a finding
 
 
-class AuditChain(Protocol):
+class AuditChain(EventReader, Protocol):
     """What an audit reads of the chain; :class:`client.chain.Chain` keeps it."""
 
     @property
@@ -56,14 +56,6 @@ class AuditChain(Protocol):
     def carry(self, model_id: int) -> int: ...
     def shares_of(self, model_id: int, account: str) -> int: ...
     def total_shares(self, model_id: int) -> int: ...
-    def events(
-        self,
-        contract: str,
-        event: str | None = None,
-        from_block: int | None = None,
-        to_block: int | None = None,
-        **filters: Any,
-    ) -> list[Event]: ...
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,20 @@ if TYPE_CHECKING:
     )
 
 
-class ChainLike(Protocol):
+class EventReader(Protocol):
+    """The chain's events: of one contract, of a name, between two blocks (both included), with these arguments."""
+
+    def events(
+        self,
+        contract: str,
+        event: str | None = None,
+        from_block: int | None = None,
+        to_block: int | None = None,
+        **filters: Any,
+    ) -> list[Event]: ...
+
+
+class ChainLike(EventReader, Protocol):
     """Every call that a role, a command or the audit may make. All block; all may raise ``ChainUnavailable``.
 
     Reads take ``block`` where a fixed point in time matters; ``None`` means the newest block.
@@ -142,13 +155,3 @@ class ChainLike(Protocol):
     def start_close(self, channel_id: bytes) -> Receipt: ...
     def close_channel(self, channel_id: bytes) -> Receipt: ...
     def close_by_server(self, channel_id: bytes) -> Receipt: ...
-
-    # history
-    def events(
-        self,
-        contract: str,
-        event: str | None = None,
-        from_block: int | None = None,
-        to_block: int | None = None,
-        **filters: Any,
-    ) -> list[Event]: ...

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 from client.audit_reports import REPORT_BYTES
+from client.chain_like import EventReader
 from client.codec import max_payload_bytes
 from client.errors import ChainUnavailable, ConfigError, StorageError, StorageUnavailable, StrataError
 from client.manifests import MAX_MANIFEST_BYTES, Dataset, Genesis, Head, parse_json
@@ -37,7 +38,7 @@ MANIFESTS = ("genesis", "head", "dataset")
 log = logging.getLogger("strata.node.archive")
 
 
-class ArchiveChain(Protocol):
+class ArchiveChain(EventReader, Protocol):
     """What an archive reads of the chain."""
 
     @property
@@ -45,14 +46,6 @@ class ArchiveChain(Protocol):
     def block_number(self) -> int: ...
     def models(self) -> list[ModelInfo]: ...
     def datasets(self, model_id: int | None = None) -> list[DatasetInfo]: ...
-    def events(
-        self,
-        contract: str,
-        event: str | None = None,
-        from_block: int | None = None,
-        to_block: int | None = None,
-        **filters: Any,
-    ) -> list[Event]: ...
     def contract_address(self, contract: str) -> str: ...
 
 

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from client.chain_like import EventReader
 from client.manifests import Genesis
 from client.types import (
     BlockInfo,
     CommittedInfo,
     DatasetInfo,
-    Event,
     ModelInfo,
     Receipt,
     Reveal,
@@ -106,14 +106,6 @@ class DatasetVoter(Protocol):
 
     def vote_dataset(self, dataset_id: int, accept: bool, value: int = ...) -> Receipt: ...
     def has_voted(self, dataset_id: int, validator: str) -> bool: ...
-
-
-class EventReader(Protocol):
-    """History."""
-
-    def events(
-        self, contract: str, event: str | None = None, from_block: int | None = None, **filters: Any
-    ) -> list[Event]: ...
 
 
 class Dealer(Protocol):
