@@ -2,22 +2,15 @@
 pragma solidity ^0.8.28;
 
 import {IRounds} from "../../src/interfaces/IRounds.sol";
-import {World} from "../support/World.sol";
+import {FieldWorld} from "./FieldWorld.sol";
 
 /// @notice What rounds emit whose times overlap, in one model and in two, with every contract in place. All of them end void for
 /// want of scores, so that the whole emission can be read from what is carried.
-contract OverlapTest is World {
+contract OverlapTest is FieldWorld {
     uint256 private constant PER_BLOCK = 1e18;
-
-    uint256 private _root;
-    uint256 private _law;
 
     function setUp() public override {
         super.setUp();
-        _root = models.register(0, 0, "global", "all", keccak256("g"), policyOf(5, 16));
-        _law = models.register(_root, 2, "law", "law", keccak256("l"), policyOf(5, 16));
-        _list(_root);
-        _list(_law);
         stakeFor(account("miner"), _law, MINER, 5e18);
         stakeFor(account("validator"), _law, VALIDATOR, 100e18);
     }

@@ -2,20 +2,13 @@
 pragma solidity ^0.8.28;
 
 import {IRounds} from "../../src/interfaces/IRounds.sol";
-import {World} from "../support/World.sol";
 import {vm} from "../support/Vm.sol";
+import {FieldWorld} from "./FieldWorld.sol";
 
 /// @notice Whole rounds on the whole network.
-contract WholeRoundTest is World {
-    uint256 private _root;
-    uint256 private _law;
-
+contract WholeRoundTest is FieldWorld {
     function setUp() public override {
         super.setUp();
-        _root = models.register(0, 0, "global", "all", keccak256("g"), policyOf(5, 16));
-        _law = models.register(_root, 2, "law", "law", keccak256("l"), policyOf(5, 16));
-        _list(_root);
-        _list(_law);
         for (uint256 i; i < 3; ++i) {
             stakeFor(account("miner", i), _law, MINER, 5e18);
         }
