@@ -152,38 +152,36 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--only", default="", help="only parts whose name contains this")
     parser.add_argument("--list", action="store_true", help="say what passed and what is to be run, and run nothing")
     options = parser.parse_args(arguments)
-    record, failures = read_record(), []
+    record, passed, failed = read_record(), [], False
     chosen = [part for part in parts() if options.only in part.name]
     for number, part in enumerate(chosen, 1):
-        digest = digest_of(part)
-        known = record.get(part.name)
-        if known is not None and known.digest == digest:
-            print(f"[{number}/{len(chosen)}] {part.name}: passed before ({known.runs} runs, {known.calls} calls)")
+        digest, place = digest_of(part), f"[{number}/{len(chosen)}] {part.name}"
+        outcome = record.get(part.name)
+        if outcome is not None and outcome.digest == digest:
+            print(f"{place}: passed before ({outcome.runs} runs, {outcome.calls} calls)")
+            passed.append(outcome)
             continue
         if options.list:
-            print(f"[{number}/{len(chosen)}] {part.name}: to be run")
+            print(f"{place}: to be run")
             continue
-        print(f"[{number}/{len(chosen)}] {part.name} ...", flush=True)
+        print(f"{place} ...", flush=True)
         try:
             outcome = run_part(part, digest)
         except ToolFailed as error:
-            failures.append(str(error))
+            failed = True
             print(f"FAILED {error}", flush=True)
             continue
-        record = {**read_record(), part.name: outcome}
-        write_record(record)
+        write_record({**read_record(), part.name: outcome})
+        passed.append(outcome)
         print(
             f"    {outcome.tests} tests, {outcome.runs} runs, {outcome.calls} calls in {outcome.seconds:.0f} s",
             flush=True,
         )
-    passed = [
-        record[part.name] for part in chosen if part.name in record and record[part.name].digest == digest_of(part)
-    ]
     print(
         f"{len(passed)} of {len(chosen)} parts passed: {sum(o.tests for o in passed)} tests, "
         f"{sum(o.runs for o in passed)} fuzz runs, {sum(o.calls for o in passed)} invariant calls"
     )
-    return 1 if failures else 0
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":
