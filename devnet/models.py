@@ -239,7 +239,7 @@ def _genesis(
         lora=recipe.lora,
         weights=weights.hex(),
         tensors=tuple((name, tuple(trained[name].shape)) for name in names),
-        weights_sha256=_vector_sha256(trained),
+        weights_sha256=vector_sha256(trained),
         kinds=recipe.kinds,
         compression=recipe.compression,
         outer=recipe.outer,
@@ -249,7 +249,7 @@ def _genesis(
     )
 
 
-def _vector_sha256(trained: Mapping[str, torch.Tensor]) -> str:
+def vector_sha256(trained: Mapping[str, torch.Tensor]) -> str:
     """SHA-256 of the trained values as little-endian float32, in canonical order."""
     digest = hashlib.sha256()
     for name in sorted(trained):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 from contracts.enums import Role
@@ -22,7 +23,7 @@ def list_models(net: Devnet) -> None:
     net.say("governance lists the models: a token of emission per block of their rounds, by stake")
 
 
-def place_stakes(net: Devnet) -> None:
+def place_stakes(net: Devnet, miners: Sequence[str] = MINERS) -> None:
     """Equal stakes for miners, 30/26/24/20 for validators, on each model that has rounds."""
     models = [net.ids[name] for name in net.node_plan().models]
 
@@ -31,11 +32,11 @@ def place_stakes(net: Devnet) -> None:
         for model in models:
             chain.stake(model, role, amount)
 
-    works = [partial(place, name, Role.MINER, MINER_STAKE) for name in MINERS]
+    works = [partial(place, name, Role.MINER, MINER_STAKE) for name in miners]
     for name, part in zip(VALIDATORS, STAKE_SHARES, strict=True):
         amount = VALIDATORS_STAKE * part // 100
         works.append(partial(place, name, Role.VALIDATOR, amount))
     with net.times.part("stakes"):
         together(works, START_SECONDS, "the stakes")
     shares = "/".join(map(str, STAKE_SHARES))
-    net.say(f"{len(MINERS)} miners staked equally, {len(VALIDATORS)} validators {shares} per cent")
+    net.say(f"{len(miners)} miners staked equally, {len(VALIDATORS)} validators {shares} per cent")

@@ -12,42 +12,23 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 WAIT_SECONDS = 600.0
 
 
 def stepper(genesis: bytes, ipfs: str, cache: Path, text: Path) -> Callable[[int], None]:
     """A function that does the loop's step number so and so."""
-    import torch
-    from torch.nn import functional
-
     from client.storage import IpfsStore
+    from devnet.bench.material import bare_steps
     from node.models.load import load_genesis
-    from node.models.run import mixed
-    from node.training.batches import IGNORED, Windows, pack
+    from node.training.batches import Windows, pack
 
     model = load_genesis(IpfsStore(ipfs, cache / "blobs"), genesis, cache)
     inner = model.genesis.inner
     windows = Windows.of(pack(model.tokenizer, json.loads(text.read_text()), inner.sequence), model.tokenizer.end)
-    parameters = [parameter for _, parameter in model.trained]
-    optimizer = torch.optim.AdamW(
-        parameters, lr=float(inner.lr), betas=(0.9, 0.95), weight_decay=float(inner.weight_decay), foreach=True
-    )
-    module: Any = model.module
-
-    def step(number: int) -> None:
-        rows = [(number * inner.batch + place) % len(windows) for place in range(inner.batch)]
-        with mixed():
-            logits = module(input_ids=windows.inputs(rows), use_cache=False).logits
-        targets = windows.targets(rows).reshape(-1)
-        loss = functional.cross_entropy(logits.reshape(-1, logits.shape[-1]).float(), targets, ignore_index=IGNORED)
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-
-    return step
+    step = bare_steps(model, windows, float(inner.lr), float(inner.weight_decay))
+    batch, count = inner.batch, len(windows)
+    return lambda number: step([(number * batch + place) % count for place in range(batch)])
 
 
 def main(arguments: list[str] | None = None) -> int:

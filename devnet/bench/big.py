@@ -32,19 +32,19 @@ from client import scratch
 from client.cid import digest_bytes, digest_file
 from client.codec import Encoder
 from client.errors import ConfigError, NotFound, TooLarge
-from client.manifests import Compression, Evaluation, Genesis, Inner, Outer
+from client.manifests import Genesis
 from client.replay import Accepted, build_next_head, load_state, publish
 from client.tensors import TensorFile, bf16_to_float32, write_tensors
 from devnet.bench.frame import ROOT, Case, Findings, digest_of_sources, measure, parser, report
+from devnet.bench.material import TOPK, genesis_of
 from devnet.sim.report import Result
 
 FOLDER = ROOT / ".strata" / "bench" / "big"
-HOW = Compression("topk2", 64, 4096)
 MINERS = tuple(f"0x{place:040x}" for place in range(1, 5))
 LIMIT = 2.2
 SOURCES = (
     "client/aggregate.py", "client/codec.py", "client/codes.py", "client/payload.py", "client/replay.py",
-    "client/scratch.py", "client/tensors.py", "client/topk.py", "devnet/bench/big.py",
+    "client/scratch.py", "client/tensors.py", "client/topk.py", "devnet/bench/big.py", "devnet/bench/material.py",
 )  # fmt: skip
 Float32 = NDArray[np.float32]
 
@@ -128,13 +128,7 @@ def prepare(parameters: int) -> None:
     hasher = hashlib.sha256()
     for place, (_, shape) in enumerate(tensors):
         hasher.update(bf16_to_float32(random_bits(place, int(np.prod(shape)))).astype("<f4", copy=False).data)
-    genesis = Genesis(
-        name="big", level=0, field="", language="", description="", licence="CC0", parent=None, config="{}",
-        tokenizer="bytes", chat_template="", form="full", base=None, lora=None, weights=store.put_file(path).hex(),
-        tensors=tensors, weights_sha256=hasher.hexdigest(), kinds=("TRAIN",), compression=HOW,
-        outer=Outer(45875, 58982), inner=Inner(15, 4, 256, "3e-4", 2, "0"), evaluation=Evaluation(64, 256),
-        snapshot_every=3,
-    )  # fmt: skip
+    genesis = genesis_of("big", tensors, store.put_file(path), hasher.hexdigest(), snapshot_every=3)
     path.unlink()
     (FOLDER / "genesis").write_bytes(store.put(genesis.to_bytes()))
 
@@ -143,7 +137,7 @@ def encode_streamed(parameters: int) -> None:
     """Compress a delta whose tensors come one at a time; four times, for the rounds after it."""
     store, digests = FolderStore(FOLDER / "store"), []
     for seed in range(len(MINERS)):
-        encoder = Encoder(size_of(parameters), HOW.codec, HOW.k, HOW.chunk)
+        encoder = Encoder(size_of(parameters), TOPK.codec, TOPK.k, TOPK.chunk)
         for piece in random_pieces(seed, parameters):
             encoder.add(piece)
         digests.append(store.put(encoder.finish()[0]).hex())
@@ -154,7 +148,7 @@ def encode_in_place(parameters: int) -> None:
     """A miner's way: delta and residual in memory, the next residual left where the delta was."""
     delta, residual = (filled(seed, parameters) for seed in (20, 21))
     np.add(delta, residual, out=residual)
-    encoder = Encoder(len(delta), HOW.codec, HOW.k, HOW.chunk)
+    encoder = Encoder(len(delta), TOPK.codec, TOPK.k, TOPK.chunk)
     encoder.add(residual)
     _, codes = encoder.finish()
     codes.take_from(residual)

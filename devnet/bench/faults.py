@@ -23,14 +23,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from client.aggregate import aggregate, outer_step
-from client.codec import decode_codes, encode
 from client.codes import WEIGHT_ONE
-from client.recipe import Compression, Outer
+from client.recipe import Outer
 from contracts.enums import Phase
 from contracts.reference.clock import RoundFacts, start_of
 from devnet.bench.frame import ROOT, Case, Findings, digest_of_sources, figure, measure, parser, report
+from devnet.bench.material import TOPK, send
 from devnet.sim.report import Cell, Line, Picture, Result
-from node.residual import DECAY
 
 if TYPE_CHECKING:
     from devnet.bench.quality_world import World
@@ -39,7 +38,6 @@ Vector = NDArray[np.float32]
 Train = Callable[[Vector, int, int], Vector]
 """From the head, a miner's number and the round's to the miner's delta."""
 
-COMPRESSION = Compression("topk2", 64, 4096)
 OUTER = Outer(WEIGHT_ONE, 0)
 """Learning rate 1 without momentum."""
 LEARNING_RATE = 0.006
@@ -115,10 +113,9 @@ class Network:
             if dies[miner]:
                 self._die(miner, float(at[miner]))
                 continue
-            whole = self.train(self.theta, miner, number) + self.residuals[miner]
-            payload, decoded = encode(whole, COMPRESSION.codec, COMPRESSION.k, COMPRESSION.chunk)
-            self.residuals[miner] = (whole - decoded) * np.float32(DECAY)
-            codes.append(decode_codes(payload, len(self.theta), COMPRESSION))
+            sent = send(self.train(self.theta, miner, number), self.residuals[miner], TOPK)
+            self.residuals[miner] = sent.residual
+            codes.append(sent.codes)
         if codes:  # else the round is void: the head stays
             update = aggregate(codes, [WEIGHT_ONE // len(codes)] * len(codes), len(self.theta))
             self.theta, self.momentum = outer_step(self.theta, self.momentum, update, OUTER.lr_q16, OUTER.momentum_q16)
@@ -210,7 +207,8 @@ def main() -> None:
     seeds = (1, 2, 3) if options.profile == "full" else (1,)
     cases = [Case(arm.name, partial(run_arm, course, arm, cache), seeds) for arm in ARMS]
     depends = digest_of_sources(
-        "devnet/bench/faults.py", "devnet/bench/quality_world.py", "client/aggregate.py", "client/codec.py",
+        "devnet/bench/faults.py", "devnet/bench/material.py", "devnet/bench/quality_world.py",
+        "client/aggregate.py", "client/codec.py",
         "client/payload.py", "client/codes.py", "node/training", "node/models",
     )  # fmt: skip
     found = measure("faults", cases, options, depends)

@@ -28,21 +28,21 @@ from typing import Any
 import psutil
 
 from client.errors import StrataError
-from client.manifests import Compression, Evaluation, Genesis, Inner, Outer
+from client.manifests import Evaluation, Genesis, Inner, Outer
 from client.types import Policy
-from contracts.enums import Level, Role
+from contracts.enums import Level
 from devnet.bench.frame import ROOT, Case, Findings, digest_of_sources, figure, measure, parser, report
+from devnet.bench.material import genesis_of
 from devnet.bringup import wait_started
 from devnet.keeper import kept
-from devnet.layout import STAKE_SHARES, VALIDATORS, Home, RunOptions
+from devnet.layout import VALIDATORS, Home, RunOptions
 from devnet.network import (
-    MINER_STAKE,
     START_SECONDS,
-    VALIDATORS_STAKE,
     Devnet,
     deploy_contracts,
     finish_bootstrap,
     finish_daemons,
+    finish_models,
     start_bootstrap,
     start_ground,
     start_nodes,
@@ -51,7 +51,7 @@ from devnet.nodes import ONE_THREAD
 from devnet.pieces import TextJob, read_jobs
 from devnet.processes import NURSERY, read_records
 from devnet.sim.report import Result
-from devnet.staking import FULL_BPS
+from devnet.staking import list_models, place_stakes
 from devnet.submissions import submit, wait_accepted
 from devnet.waiting import together, wait_until
 
@@ -79,28 +79,23 @@ SIZES = {"reduced": Size(40, 3, 128, 4), "full": Size(100, 10, 256, 6)}
 PASSES = {"reduced": 1, "full": 3}
 
 
-def genesis_of(net: Devnet, size: Size) -> Genesis:
+def long_genesis(net: Devnet, size: Size) -> Genesis:
     """A model from scratch that reads bytes, whose rounds last as long as wanted; stored on the network's IPFS."""
-    import hashlib
+    from safetensors.torch import save_file
 
+    from devnet.models import vector_sha256
     from node.models.architecture import config_text, named_weights
     from node.models.nano import NanoShape, nano_config, nano_model
-    from node.models.tokenizer import BYTES
 
     shape = replace(NanoShape(), width=size.width, inner=size.width * 11 // 4, layers=size.layers)
     values = {name: value.detach() for name, value in named_weights(nano_model(7, shape)).items()}
     path = net.run.path / "long.safetensors"
-    from safetensors.torch import save_file
-
     save_file(values, path)
-    digest = hashlib.sha256(b"".join(values[name].numpy().tobytes() for name in sorted(values))).hexdigest()
-    return Genesis(
-        name=MODEL, level=int(Level.FIELD), field="law", language="en", description="A model for measuring.",
-        licence="CC0-1.0", parent=None, config=config_text(nano_config(shape)), tokenizer=BYTES, chat_template="",
-        form="full", base=None, lora=None, weights=net.store().put_file(path).hex(),
-        tensors=tuple((name, tuple(values[name].shape)) for name in sorted(values)), weights_sha256=digest,
-        kinds=("TRAIN",), compression=Compression("topk2", 64, 4096), outer=Outer(65536, 0),
-        inner=Inner(size.steps, size.batch, size.sequence, "0.001", 1, "0.01"),
+    tensors = [(name, tuple(values[name].shape)) for name in sorted(values)]
+    return genesis_of(
+        MODEL, tensors, net.store().put_file(path), vector_sha256(values), level=int(Level.FIELD), field="law",
+        language="en", description="A model for measuring.", licence="CC0-1.0", config=config_text(nano_config(shape)),
+        outer=Outer(65536, 0), inner=Inner(size.steps, size.batch, size.sequence, "0.001", 1, "0.01"),
         evaluation=Evaluation(8, size.sequence), snapshot_every=8,
     )  # fmt: skip
 
@@ -113,41 +108,15 @@ def bring_up(net: Devnet, size: Size) -> bytes:
     start_bootstrap(net)
     finish_daemons(net)
     finish_bootstrap(net)
-    start_models_only(net)
-    genesis = net.store().put(genesis_of(net, size).to_bytes())
+    finish_models(net)
+    genesis = net.store().put(long_genesis(net, size).to_bytes())
     root = net.ids["global"]
     net.ids[MODEL] = net.chain().register_model(root, Level.FIELD, MODEL, "law", genesis, POLICY).id
     start_nodes(net, VALIDATORS)
-    together(
-        [partial(stake, net), partial(submit_law, net), partial(list_it, net)],
-        START_SECONDS * 3,
-        "the stakes and texts",
-    )
+    works = [partial(place_stakes, net, MINERS), partial(submit_law, net), partial(list_models, net)]
+    together(works, START_SECONDS * 3, "the stakes and texts")
     wait_started(net, VALIDATORS)
     return genesis
-
-
-def start_models_only(net: Devnet) -> None:
-    """The demo's models: the tree's root has to be there, and its builder has warmed the caches."""
-    from devnet.network import finish_models
-
-    finish_models(net)
-
-
-def stake(net: Devnet) -> None:
-    """Two miners alike, four validators."""
-    model = net.ids[MODEL]
-    works = [partial(net.chain(name).stake, model, Role.MINER, MINER_STAKE) for name in MINERS]
-    for name, part in zip(VALIDATORS, STAKE_SHARES, strict=True):
-        works.append(partial(net.chain(name).stake, model, Role.VALIDATOR, VALIDATORS_STAKE * part // 100))
-    together(works, START_SECONDS, "the stakes")
-
-
-def list_it(net: Devnet) -> None:
-    """Governance lets the model earn."""
-    from client.council import decide, list_model
-
-    decide(net.chain(), [list_model(net.ids[MODEL], FULL_BPS)], START_SECONDS)
 
 
 def submit_law(net: Devnet) -> None:
@@ -306,7 +275,7 @@ def table(findings: Findings, size: Size) -> Result:
         ("wall time against the bare loop", str(figure(findings, name, "ratio")), "at most 1.10"),
         ("bare loops, s (mean of before and after)", str(figure(findings, name, "bare_seconds")), ""),
         ("bare loops, before against after", str(figure(findings, name, "bare_spread")), "noise of this machine"),
-        ("inner steps' share of the miners' time", str(interval_of(findings, name)), ""),
+        ("inner steps' share of the miners' time", str(inner_share(findings, name)), ""),
         (
             "bytes over loopback, MB a round",
             f"{figure(findings, name, 'loopback_bytes').mean / 1e6 / size.rounds:.1f}",
@@ -320,7 +289,7 @@ def table(findings: Findings, size: Size) -> Result:
     return Result("overhead", "Decentralised against a bare loop", ("what", "measured", "goal"), rows, note)
 
 
-def interval_of(findings: Findings, name: str) -> float:
+def inner_share(findings: Findings, name: str) -> float:
     """The part of the decentralised run's wall time in which the inner loop ran."""
     return round(figure(findings, name, "inner_seconds").mean / figure(findings, name, "seconds").mean, 4)
 
@@ -330,7 +299,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser("overhead", "Wall time of decentralised training against a bare loop.").parse_args(arguments)
     size = SIZES[options.profile]
     case = Case(f"H={size.steps}", lambda seed: one_pass(size, seed), tuple(range(1, PASSES[options.profile] + 1)))
-    depends = digest_of_sources("node", "client", "devnet/bench/overhead.py", "devnet/bench/bare.py")
+    depends = digest_of_sources(
+        "node", "client", "devnet/bench/overhead.py", "devnet/bench/bare.py", "devnet/bench/material.py"
+    )
     findings = measure("overhead", [case], options, depends)
     report("overhead", table(findings, size), findings, options)
     return 0

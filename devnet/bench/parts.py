@@ -30,20 +30,19 @@ from numpy.typing import NDArray
 from client.aggregate import aggregate, apply_round, clipped_weights, norm_of
 from client.cid import digest_file
 from client.codec import decode_codes, encode
-from client.manifests import Compression, Evaluation, Genesis, Inner, Outer
 from client.replay import Accepted, build_next_head, load_state, sha256_of
 from client.storage import IpfsStore, MemoryStore
 from client.tensors import TensorFile, float32_to_bf16, write_tensors
 from devnet.bench.frame import Case, Findings, Numbers, digest_of_sources, figure, measure, parser, report
+from devnet.bench.material import DILOCO_OUTER, TOPK, bare_steps, genesis_of
 from devnet.sim.report import Result
 
-HOW = Compression("topk2", 64, 4096)
-OUTER = Outer(45875, 58982)
 DELTAS = 4
 SOURCES = (
     "client/aggregate.py", "client/codec.py", "client/codes.py", "client/payload.py", "client/replay.py",
     "client/scratch.py", "client/tensors.py", "client/topk.py", "client/storage.py", "client/cid.py",
     "node/training/inner.py", "node/training/optimizer.py", "devnet/bench/parts.py",
+    "devnet/bench/material.py",
 )  # fmt: skip
 Float32 = NDArray[np.float32]
 
@@ -91,17 +90,17 @@ def codec(size: Size, seed: int) -> Numbers:
     vector, residual = delta(seed, n), delta(seed + 100, n)
     target = np.empty_like(vector)
     payloads = [encode(vector if place == 0 else np.roll(vector, place), *_how())[0] for place in range(DELTAS)]
-    codes = [decode_codes(payload, n, HOW) for payload in payloads]
+    codes = [decode_codes(payload, n, TOPK) for payload in payloads]
     weights = clipped_weights([norm_of(code) for code in codes], [65536 // DELTAS] * DELTAS)
     theta, momentum = vector.copy(), np.zeros_like(vector)
     found = least(
         size.tries,
         copy=partial(np.copyto, target, vector),
         encode=partial(encode, vector, *_how(), residual),
-        decode=partial(decode_codes, payloads[0], n, HOW),
+        decode=partial(decode_codes, payloads[0], n, TOPK),
         vector=codes[0].to_float32,
         aggregate=partial(aggregate, codes, weights, n),
-        step=partial(apply_round, theta, momentum, codes, weights, OUTER),
+        step=partial(apply_round, theta, momentum, codes, weights, DILOCO_OUTER),
     )
     speeds = {name: 4 * n / seconds / 1e9 for name, seconds in found.items()}
     speeds["aggregate"] *= DELTAS  # it reads as many deltas
@@ -110,7 +109,7 @@ def codec(size: Size, seed: int) -> Numbers:
 
 
 def _how() -> tuple[str, int, int]:
-    return HOW.codec, HOW.k, HOW.chunk
+    return TOPK.codec, TOPK.k, TOPK.chunk
 
 
 # ---- replay
@@ -122,13 +121,8 @@ def small_world(store: MemoryStore, n: int, seed: int, folder: Path) -> bytes:
     write_tensors(folder / "weights", {"w": bits})
     with TensorFile(folder / "weights") as file:
         theta = file.read_vector((("w", (n,)),))
-    genesis = Genesis(
-        name="parts", level=0, field="", language="", description="", licence="CC0", parent=None, config="{}",
-        tokenizer="bytes", chat_template="", form="full", base=None, lora=None,
-        weights=store.put_file(folder / "weights").hex(), tensors=(("w", (n,)),), weights_sha256=sha256_of(theta),
-        kinds=("TRAIN",), compression=HOW, outer=OUTER, inner=Inner(15, 4, 256, "3e-4", 2, "0"),
-        evaluation=Evaluation(64, 256), snapshot_every=1000,
-    )  # fmt: skip
+    digest = store.put_file(folder / "weights")
+    genesis = genesis_of("parts", (("w", (n,)),), digest, sha256_of(theta))
     return store.put(genesis.to_bytes())
 
 
@@ -169,7 +163,7 @@ def inner_step(size: Size, seed: int) -> Numbers:
     import torch
 
     torch.set_num_threads(1)
-    model, windows = _nano(seed, size.steps)
+    model, windows = _five_million(seed, size.steps)
     ours, bare = _ours(model, windows, size.steps), _bare(model, windows, size.steps)
     ours(), bare()
     found = least(size.tries, ours=ours, bare=bare)
@@ -193,24 +187,13 @@ def inner_step(size: Size, seed: int) -> Numbers:
 BATCH, SEQUENCE = 8, 256
 
 
-def _nano(seed: int, steps: int) -> tuple[Any, Any]:
+def _five_million(seed: int, steps: int) -> tuple[Any, Any]:
     """A model of five million values that reads bytes, and windows of random bytes."""
-    from devnet.models import build_models
-    from node.models.architecture import named_weights
-    from node.models.load import LoadedModel
-    from node.models.nano import NanoShape, nano_model
-    from node.models.tokenizer import ByteTokenizer
+    from devnet.bench.quality_world import scratch_model
     from node.training.batches import Windows
 
-    with tempfile.TemporaryDirectory(prefix="strata-parts-") as folder:
-        genesis = build_models("nano", MemoryStore(), Path(folder))[0].genesis  # the loop only asks for parameters
-    module = nano_model(seed, NanoShape(layers=7, width=256, inner=704, heads=8)).eval()
-    named = named_weights(module)
-    for parameter in named.values():
-        parameter.requires_grad_(True)
-    trained = tuple((name, named[name]) for name in sorted(named))
     text = np.random.default_rng(seed).integers(0, 256, (BATCH * steps, SEQUENCE + 1))
-    return LoadedModel(genesis, b"", module, ByteTokenizer(), trained), Windows.of(text.tolist())
+    return scratch_model("5m", seed), Windows.of(text.tolist())
 
 
 def _ours(model: Any, windows: Any, steps: int) -> Callable[[], object]:
@@ -221,25 +204,12 @@ def _ours(model: Any, windows: Any, steps: int) -> Callable[[], object]:
 
 def _bare(model: Any, windows: Any, steps: int) -> Callable[[], object]:
     """The same steps by plain PyTorch: forward, loss, backward, clip, AdamW."""
-    import torch
-    from torch.nn import functional
-
-    from node.models.run import mixed
-
     start = model.get_vector()
 
     def loop() -> None:
-        parameters = [parameter for _, parameter in model.trained]
-        optimizer = torch.optim.AdamW(parameters, lr=1e-4, betas=(0.9, 0.95), weight_decay=0.0, foreach=True)
-        for step in range(steps):
-            rows = list(range(step * BATCH, (step + 1) * BATCH))
-            with mixed():
-                logits = model.module(input_ids=windows.inputs(rows), use_cache=False).logits
-            flat = logits.reshape(-1, logits.shape[-1]).float()
-            functional.cross_entropy(flat, windows.targets(rows).reshape(-1)).backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+        step = bare_steps(model, windows, 1e-4, 0.0)
+        for number in range(steps):
+            step(range(number * BATCH, (number + 1) * BATCH))
         model.set_vector(start)
 
     return loop

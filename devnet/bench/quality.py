@@ -16,7 +16,8 @@ from pathlib import Path
 
 from client.recipe import Compression, Inner, Outer
 from devnet.bench.frame import Case, Findings, Numbers, digest_of_sources, figure, measure, parser, report
-from devnet.bench.quality_arms import DILOCO_OUTER, DOUBLE_OUTER, Outcome, Plan, centralised, network
+from devnet.bench.material import DILOCO_OUTER
+from devnet.bench.quality_arms import DOUBLE_OUTER, Outcome, Plan, centralised, network
 from devnet.bench.quality_hivemind import HivemindPlan, run_peers
 from devnet.bench.quality_world import MINERS, World, world
 from devnet.sim.report import Line, Picture, Result
@@ -28,6 +29,7 @@ SOURCES = (
         "devnet/bench/quality_arms.py",
         "devnet/bench/quality_together.py",
         "devnet/bench/quality_world.py",
+        "devnet/bench/material.py",
     ),
     *("node/training", "client/codec.py", "client/aggregate.py", "node/residual.py"),
 )

@@ -12,12 +12,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from client.aggregate import aggregate, outer_step
-from client.codec import decode_codes, encode
 from client.codes import WEIGHT_ONE
 from client.recipe import Compression, Inner, Outer
+from devnet.bench.material import send
 from devnet.bench.quality_together import Together
 from devnet.bench.quality_world import MINERS, Vector, World
-from node.residual import DECAY
 from node.training.inner import InnerSettings, run_inner
 from node.training.memory import InnerState
 
@@ -26,8 +25,6 @@ PLAIN_OUTER = Outer(WEIGHT_ONE, 0)
 """Learning rate 1 without momentum: the mean of the deltas."""
 DOUBLE_OUTER = Outer(2 * WEIGHT_ONE, 0)
 """Learning rate 2: few miners send the same place, so the mean of sparse deltas is too short a step (docs/log.md)."""
-DILOCO_OUTER = Outer(45875, 58982)
-"""Learning rate 0.7, Nesterov momentum 0.9: DiLoCo, arXiv 2311.08105."""
 
 
 @dataclass(frozen=True)
@@ -158,12 +155,11 @@ class _Network:
         codes = []
         self.last = []
         for miner, delta in enumerate(deltas):
-            whole = delta + self.residuals[miner]
-            payload, decoded = encode(whole, form.codec, form.k, form.chunk)
-            self.residuals[miner] = (whole - decoded) * np.float32(DECAY)
-            codes.append(decode_codes(payload, n, form))
-            self.last.append(decoded)
-            self.payload += len(payload)
+            sent = send(delta, self.residuals[miner], form)
+            self.residuals[miner] = sent.residual
+            codes.append(sent.codes)
+            self.last.append(sent.arrived)
+            self.payload += len(sent.payload)
         return aggregate(codes, [WEIGHT_ONE // MINERS] * MINERS, n)
 
 

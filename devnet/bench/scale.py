@@ -19,7 +19,7 @@ from devnet.sim.report import Cell, Line, Picture, Result
 
 SOURCES = (
     "devnet/bench/scale_judge.py", "devnet/bench/scale_roles.py", "devnet/bench/scale_round.py",
-    "devnet/bench/scale_world.py", "client", "contracts", "node",
+    "devnet/bench/scale_world.py", "devnet/bench/material.py", "client", "contracts", "node",
 )  # fmt: skip
 ROLES_VALUES = 8192
 ROLES_VALIDATORS = 16

@@ -10,12 +10,12 @@ import numpy as np
 
 from client.codec import encode
 from client.codes import Float32
-from client.manifests import Compression, Evaluation, Genesis, Inner, Outer
+from client.manifests import Evaluation, Genesis, Inner
 from client.replay import sha256_of
 from client.storage import MemoryStore
 from client.tensors import write_tensors
+from devnet.bench.material import TOPK, genesis_of
 
-COMPRESSION = Compression("topk2", 64, 4096)
 SNAPSHOT_EVERY = 8
 DELTA_SCALE = 1e-3
 
@@ -55,8 +55,8 @@ class Synthetic:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "weights.safetensors"
             write_tensors(path, {"w": theta})
-            weights = self.store.put_file(path).hex()
-        self.genesis = genesis_of(self.values, weights, sha256_of(theta))
+            weights = self.store.put_file(path)
+        self.genesis = scale_genesis(self.values, weights, sha256_of(theta))
         self.genesis_digest = self.store.put(self.genesis.to_bytes())
 
     def delta(self, *which: int) -> Float32:
@@ -66,15 +66,12 @@ class Synthetic:
 
     def payload(self, *which: int) -> bytes:
         """The same, as the real codec writes it."""
-        return encode(self.delta(*which), COMPRESSION.codec, COMPRESSION.k, COMPRESSION.chunk)[0]
+        return encode(self.delta(*which), TOPK.codec, TOPK.k, TOPK.chunk)[0]
 
 
-def genesis_of(values: int, weights: str, weights_sha256: str) -> Genesis:
+def scale_genesis(values: int, weights: bytes, weights_sha256: str) -> Genesis:
     """A genesis with the optimizer's settings of a real model."""
-    return Genesis(
-        name="scale", level=0, field="general", language="en", description="", licence="CC0-1.0", parent=None,
-        config="{}", tokenizer="bytes", chat_template="", form="full", base=None, lora=None, weights=weights,
-        tensors=(("w", (values,)),), weights_sha256=weights_sha256, kinds=("TRAIN",), compression=COMPRESSION,
-        outer=Outer(45_875, 58_982), inner=Inner(15, 4, 128, "0.001", 0, "0.01"), evaluation=Evaluation(16, 128),
-        snapshot_every=SNAPSHOT_EVERY,
+    return genesis_of(
+        "scale", (("w", (values,)),), weights, weights_sha256, field="general", language="en", licence="CC0-1.0",
+        inner=Inner(15, 4, 128, "0.001", 0, "0.01"), evaluation=Evaluation(16, 128), snapshot_every=SNAPSHOT_EVERY,
     )  # fmt: skip
