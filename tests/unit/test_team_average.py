@@ -143,6 +143,15 @@ async def shared(parts: list[TeamRound], vectors: list[Any], step: int = 2) -> l
     return await together(part.share(own, 10, step) for part, own in zip(parts, vectors, strict=True))
 
 
+async def under_way() -> tuple[World, list[TeamRound]]:
+    """Three peers that average parameters every two steps, and have done so once."""
+    world = World(3, {"mode": "parameters", "every": 2})
+    parts = rounds(await world.open())
+    await entered(parts)
+    await shared(parts, [vector(0), vector(1), vector(2)])
+    return world, parts
+
+
 def test_round_when_all_share_then_the_mean_and_different_rows_for_each() -> None:
     async def main() -> None:
         crews = await World(3, {"mode": "parameters", "every": 2}).open()
@@ -161,11 +170,7 @@ def test_round_when_all_share_then_the_mean_and_different_rows_for_each() -> Non
 
 def test_round_when_a_peer_dies_then_the_next_interval_is_dealt_among_the_rest() -> None:
     async def main() -> None:
-        world = World(3, {"mode": "parameters", "every": 2})
-        crews = await world.open()
-        parts = rounds(crews)
-        await entered(parts)
-        await shared(parts, [vector(0), vector(1), vector(2)])
+        world, parts = await under_way()
         world.net.dead.add("p2")
         found = await shared(parts[:2], [vector(0), vector(1)], 4)
         assert [one.peers for one in found] == [2, 2]
@@ -257,11 +262,7 @@ def test_round_when_the_leader_has_finished_then_members_stop_too() -> None:
 
 def test_round_when_the_leader_dies_then_the_stand_in_leads_it_on() -> None:
     async def main() -> None:
-        world = World(3, {"mode": "parameters", "every": 2})
-        crews = await world.open()
-        parts = rounds(crews)
-        await entered(parts)
-        await shared(parts, [vector(0), vector(1), vector(2)])
+        world, parts = await under_way()
         world.net.dead.add("p0")
         await world.beat(5, 3.0)
         assert world.leaders() == ["p1"]
