@@ -39,6 +39,7 @@ MAX_ANSWER_BYTES = 2**21
 CHUNK_BYTES = 2**18
 MESSAGE_GRACE_SECONDS = 1.0
 CONNECT_SECONDS = 3.0
+FETCH_TRIES = 3
 PARTS_EARLY_SECONDS = 5.0  # that parts may come before we are ready ourselves
 GROUPS_REMEMBERED = 64
 
@@ -46,6 +47,10 @@ Message = dict[str, Any]
 Answer = Callable[[Message, str], Awaitable[Message]]
 Blob = Callable[[str, str], bytes | memoryview | None]
 Result = TypeVar("Result")
+
+
+class CutOffError(ValueError):
+    """A blob's stream ended in the middle."""
 
 
 class Links(Protocol):
@@ -182,17 +187,29 @@ class HivemindLinks:
                     raise OSError("nobody answers at its addresses")
 
     async def fetch(self, peer: Contact, name: str, max_bytes: int, seconds: float) -> bytes:
-        """A blob that a peer offers, checked against the digest it gives."""
+        """A blob that a peer offers, checked against the digest it gives. A stream that ends in the middle is asked for
+        again while there is time: libp2p's daemon drops one now and then on a busy machine.
+        """
+        with _mapped(peer):
+            await self._connect(peer, seconds)
+            async with asyncio.timeout(seconds):
+                for left in reversed(range(FETCH_TRIES)):
+                    try:
+                        return await self._fetch_once(peer, name, max_bytes)
+                    except CutOffError as error:
+                        if not left:
+                            raise
+                        log.info("a blob of %s: %s; asked for again", peer.peer_id, error)
+        raise AssertionError("unreachable")
+
+    async def _fetch_once(self, peer: Contact, name: str, max_bytes: int) -> bytes:
         from hivemind.p2p import PeerID
         from hivemind.proto import runtime_pb2
 
         asked = runtime_pb2.ExpertRequest(metadata=json.dumps({"name": name, "team": self._settings.name}).encode())
-        with _mapped(peer):
-            await self._connect(peer, seconds)
-            async with asyncio.timeout(seconds):
-                iterate = self.libp2p.p2p.iterate_protobuf_handler
-                frames = await iterate(PeerID.from_base58(peer.peer_id), BLOBS, asked, runtime_pb2.ExpertResponse)
-                return await _collect((frame.metadata async for frame in frames), max_bytes)
+        iterate = self.libp2p.p2p.iterate_protobuf_handler
+        frames = await iterate(PeerID.from_base58(peer.peer_id), BLOBS, asked, runtime_pb2.ExpertResponse)
+        return await _collect((frame.metadata async for frame in frames), max_bytes)
 
     async def hang_up(self) -> None:
         """End the connections of strangers."""
@@ -353,7 +370,10 @@ def _digest(data: bytes | bytearray | memoryview) -> str:
 
 
 async def _collect(frames: AsyncIterator[bytes], max_bytes: int) -> bytes:
-    """A blob from its frames; ``ValueError`` where it is refused, too large, cut off or another than announced."""
+    """A blob from its frames; ``ValueError`` where it is refused, too large, cut off or another than announced.
+
+    :class:`CutOffError` where the stream ended in the middle.
+    """
     head: Any = None
     data = bytearray()
     async for frame in frames:
@@ -366,6 +386,8 @@ async def _collect(frames: AsyncIterator[bytes], max_bytes: int) -> bytes:
         data += frame
         if len(data) > head["bytes"]:
             raise ValueError("the blob is longer than announced")
-    if head is None or len(data) != head["bytes"] or await _in_thread(_digest, data) != head.get("sha256"):
-        raise ValueError("the blob was cut off")
+    if head is None or len(data) != head["bytes"]:
+        raise CutOffError(f"the blob was cut off after {len(data)} bytes of {head['bytes'] if head else 'no blob yet'}")
+    if await _in_thread(_digest, data) != head.get("sha256"):
+        raise ValueError("the blob is another than announced")
     return bytes(data)

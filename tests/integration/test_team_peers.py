@@ -21,7 +21,7 @@ from node.swarm import LoopThread
 from node.swarm_p2p import Libp2p, create_libp2p
 from node.team import Team, TeamSettings
 from node.teams.handover import Handover
-from node.teams.links import BLOBS, CALL, PARTS
+from node.teams.links import BLOBS, CALL, FETCH_TRIES, PARTS
 from node.teams.round import TeamRound
 from node.teams.session import Shared, State
 from node.teams.settings import TeamResult
@@ -104,6 +104,36 @@ def test_hand_over_when_the_payload_is_another_then_the_stand_in_does_not_take_i
     team[1].keep_with(held.append)
     assert not team[0].hand_over(Handover(_record(b"one"), b"another"), 4.0)
     assert held == []
+
+
+def test_fetch_when_a_stream_ends_in_the_middle_then_it_is_asked_for_again(
+    team: tuple[Team, Team], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lent = bytes(range(256)) * 5000
+    team[0].lend_with(lambda model, number: lent if (model, number) == (1, 2) else None)
+    links: Any = team[1].crew.links
+    real, asked = links.libp2p.p2p.iterate_protobuf_handler, []
+
+    async def cut_first(*arguments: Any) -> Any:
+        asked.append(arguments)
+        frames = await real(*arguments)
+        return frames if len(asked) > cuts else _first_of(frames)
+
+    monkeypatch.setattr(links.libp2p.p2p, "iterate_protobuf_handler", cut_first)
+    leader = team[1].crew.lead.leader
+    assert leader is not None
+    cuts = 1
+    assert links.run(links.fetch(leader, "sealed/1/2", len(lent), 8.0), 20.0) == lent and len(asked) == 2
+    cuts = 100
+    with pytest.raises(SwarmError, match="cut off after 0 bytes of 1280000"):
+        links.run(links.fetch(leader, "sealed/1/2", len(lent), 8.0), 20.0)
+    assert len(asked) == 2 + FETCH_TRIES
+
+
+async def _first_of(frames: Any) -> Any:
+    async for frame in frames:
+        yield frame
+        return
 
 
 # ---- a round, and deaths ----
@@ -191,9 +221,15 @@ def test_stranger_when_it_calls_then_it_gets_nothing(team: tuple[Team, Team], st
         from hivemind.proto import runtime_pb2
 
         request = runtime_pb2.ExpertRequest(metadata=b'{"team":"team","op":"beat"}')
-        peer = PeerID.from_base58(team[0].peer_id)
-        answer = await libp2p.p2p.call_protobuf_handler(peer, CALL, request, runtime_pb2.ExpertResponse)
-        return bytes(answer.metadata)
+        peer, deadline = PeerID.from_base58(team[0].peer_id), time.monotonic() + 10.0
+        while True:
+            await libp2p.connect(team[0].peer_id, team[0].maddrs)
+            try:
+                answer = await libp2p.p2p.call_protobuf_handler(peer, CALL, request, runtime_pb2.ExpertResponse)
+                return bytes(answer.metadata)
+            except Exception:  # it was hung up on in the middle of the call
+                if time.monotonic() > deadline:
+                    raise
 
     assert stranger(call) == b'{"refused": "not of this team"}'
 
