@@ -37,7 +37,7 @@ from client.replay import Accepted, build_next_head, load_state, publish
 from client.tensors import TensorFile, bf16_to_float32, write_tensors
 from devnet.bench.frame import ROOT, Case, Findings, digest_of_sources, measure, parser, report
 from devnet.bench.material import TOPK, genesis_of
-from devnet.sim.report import Result
+from devnet.sim.report import Bars, Result
 
 FOLDER = ROOT / ".strata" / "bench" / "big"
 MINERS = tuple(f"0x{place:040x}" for place in range(1, 5))
@@ -292,7 +292,14 @@ def table(findings: Findings, parameters: int) -> Result:
         ("stage", "own memory / model", "with mapped files / model", "own GB", "CPU seconds", f"within {LIMIT}"),
         rows,
         "own memory: RssAnon; with mapped files: VmHWM; both beyond an idle interpreter with numpy",
+        {"bench-big": picture(findings)},
     )
+
+
+def picture(findings: Findings) -> Bars:
+    """Every stage's own memory."""
+    bars = [(name, found["anon"] / found["model"]) for name, (found,) in findings.items() if name != PREPARE]
+    return Bars("peak of own memory over the model's float32 bytes", bars, LIMIT, "goal, at most")
 
 
 def run(options: argparse.Namespace) -> None:

@@ -35,7 +35,7 @@ from client.storage import IpfsStore, MemoryStore
 from client.tensors import TensorFile, float32_to_bf16, write_tensors
 from devnet.bench.frame import Case, Findings, Numbers, digest_of_sources, figure, measure, parser, report
 from devnet.bench.material import DILOCO_OUTER, TOPK, bare_steps, genesis_of
-from devnet.sim.report import Result
+from devnet.sim.report import Bars, Result
 
 DELTAS = 4
 SOURCES = (
@@ -313,14 +313,38 @@ def rows(found: Findings, size: Size) -> Iterator[list[str | int | float]]:
             yield [f"snapshot {name}", f"{speed} MB/s", f"Kubo's {limit}", f"{ratio} of its time"]
 
 
+COMPARED = (
+    ("codec", "encode / copy", "encode / memory copy", False),
+    ("codec", "decode / copy", "decode to codes / memory copy", False),
+    ("codec", "vector / copy", "codes to float32 / memory copy", False),
+    ("codec", "aggregate / copy", f"sum of {DELTAS} deltas / memory copy", False),
+    ("codec", "step / copy", "sum and outer step / memory copy", False),
+    ("replay", "hashing", "replay / hashing alone", False),
+    ("inner step", "ours / bare", "inner loop / bare loop", True),
+    ("inner step", "ours / ceiling", "inner loop / matrix products", False),
+    ("snapshot", "write / add", "snapshot written / Kubo's add", True),
+    ("snapshot", "fetch / get", "snapshot fetched / Kubo's get", True),
+)
+"""Case, figure, label of its bar, and whether the figure is of times: then the speeds' is the inverse."""
+
+
+def picture(found: Findings) -> Bars:
+    """Every part's speed over its limit's."""
+    bars = []
+    for case, name, label, is_time in COMPARED:
+        if case in found:
+            ratio = figure(found, case, name).mean
+            bars.append((label, 1 / ratio if is_time else ratio))
+    return Bars("speed over the limit's (more is better)", bars, 1.0, "the limit")
+
+
 def run(options: argparse.Namespace) -> None:
     """Measure and print."""
     size = SIZES[options.profile]
     found = measure("parts", cases(size), options, digest_of_sources(*SOURCES))
     title = f"Speed of the parts ({options.profile}: vectors of {size.values / 1e6:.0f}M values)"
-    report(
-        "parts", Result("parts", title, ("part", "speed", "limit", "share"), list(rows(found, size))), found, options
-    )
+    columns, pictures = ("part", "speed", "limit", "share"), {"bench-parts": picture(found)}
+    report("parts", Result("parts", title, columns, list(rows(found, size)), pictures=pictures), found, options)
 
 
 def main() -> None:

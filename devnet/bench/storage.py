@@ -31,7 +31,7 @@ from client.kubo import KuboSettings, start_daemon
 from client.storage import IpfsStore, cid_of, get_many
 from devnet.bench.frame import ROOT, Case, Findings, Numbers, digest_of_sources, figure, measure, parser, report
 from devnet.bench.storage_kubo import Kubo, kubo
-from devnet.sim.report import Cell, Result
+from devnet.sim.report import Bars, Cell, Result
 
 MB = 10**6
 DELTA_BYTES = 2_500_000  # of a 135M-parameter model
@@ -246,7 +246,20 @@ def table(found: Findings, profile: str) -> Result:
         rows.append(["killed half way: bytes read again", str(figure(found, "resume", "fetched again")), "of the file"])
         words = "killed half way: time of the rest"
         rows.append([words, str(figure(found, "resume", "time")), "of a whole fetch, start of a process included"])
-    return Result("storage", f"Storage ({profile} profile)", ("what", "figure", "unit"), rows)
+    pictures = {"bench-storage": picture(found, profile)}
+    return Result("storage", f"Storage ({profile} profile)", ("what", "figure", "unit"), rows, pictures=pictures)
+
+
+def picture(found: Findings, profile: str) -> Bars:
+    """Our time over Kubo's own."""
+    names = {"add": "put", "here": "get, held here", "there": "get, from another node"}
+    bars = [
+        (f"{words}, {size} MB", figure(found, f"{size} MB", f"{name} ratio").mean)
+        for name, words in names.items()
+        for size in SIZES[profile]
+        if f"{size} MB" in found
+    ]
+    return Bars("time over Kubo's (less is better)", bars, 1.0, "Kubo's own")
 
 
 def run(options: argparse.Namespace) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from devnet.bench.frame import Case, Findings, Numbers, digest_of_sources, figure, measure, parser, report
 from devnet.bench.team_peers import Plan, run_team
-from devnet.sim.report import Result
+from devnet.sim.report import Bars, Result
 
 SOURCES = (
     "devnet/bench/team.py",
@@ -99,7 +99,18 @@ def tabulate(findings: Findings) -> Result:
         rows,
         "By CPU time: the team's tokens per CPU-second of its first peer and its libp2p daemon against one peer's, as "
         "two free cores would give. Time in averages includes waiting for the other peer.",
+        {"bench-team": picture(findings)},
     )
+
+
+def picture(findings: Findings) -> Bars:
+    """Each arm's loss beside that of one peer with the team's batch."""
+    base, bars = "one peer, twice the batch", []
+    if base in findings:
+        least = figure(findings, base, "loss").mean
+        arms = [name for name in findings if not name.startswith("average of")]
+        bars = [(name, 100 * (figure(findings, name, "loss").mean / least - 1)) for name in arms]
+    return Bars("held-out loss, % above one peer's (less is better)", bars, 0.0, base)
 
 
 def _speed(findings: Findings, name: str, by: str) -> float:

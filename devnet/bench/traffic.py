@@ -18,7 +18,7 @@ from devnet.bench.quality import CACHE, HIVEMIND_SECONDS_A_STEP, SOURCES, STRATA
 from devnet.bench.quality_arms import FLOAT_BYTES, Plan, network
 from devnet.bench.quality_hivemind import run_peers
 from devnet.bench.quality_world import MINERS, world
-from devnet.sim.report import Cell, Result
+from devnet.sim.report import Bars, Cell, Result
 
 COLUMNS = (
     "what",
@@ -74,7 +74,23 @@ def table(findings: Findings) -> Result:
     note = (
         f"A delta's bytes leave its miner once per reader: {READERS} in a network of four miners and four validators."
     )
-    return Result("traffic", "What a miner sends", COLUMNS, rows, note)
+    return Result("traffic", "What a miner sends", COLUMNS, rows, note, {"bench-traffic": picture(findings)})
+
+
+def picture(findings: Findings) -> Bars:
+    """How many times less than Hivemind deltas are, as float32 and as Strata sends them."""
+    bars: list[tuple[str, float]] = []
+    for name in findings:
+        model, _, arm = name.partition("/")
+        other = f"{model}/hivemind"
+        if name == other or other not in findings:
+            continue
+        ours, payload = (figure(findings, case, "a step").mean for case in (name, other))
+        sockets, rounds = figure(findings, other, "sockets a step").mean, f"({model}, {arm.rpartition('/')[2]})"
+        bars.append((f"float32 deltas {rounds}", payload / ours / figure(findings, name, "share").mean))
+        bars.append((f"Strata's payload {rounds}", payload / ours))
+        bars.append((f"the same, against Hivemind's sockets {rounds}", sockets / ours))
+    return Bars("times fewer bytes than Hivemind averaging every step", bars, 5000.0, "goal, at least", log_x=True)
 
 
 def main() -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 Cell = str | int | float
+LABEL_WIDTH = 32
+"""Letters in a line of a bar's label."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,17 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class Bars:
+    """A picture of horizontal bars, the first on top. Where ``log_x``, they grow from 1 to either side."""
+
+    x_label: str
+    bars: Sequence[tuple[str, float]]
+    goal: float | None = None
+    goal_label: str = "goal"
+    log_x: bool = False
+
+
+@dataclass(frozen=True)
 class Result:
     """What a scenario found."""
 
@@ -40,7 +54,7 @@ class Result:
     columns: Sequence[str]
     rows: Sequence[Sequence[Cell]]
     note: str = ""
-    pictures: dict[str, Picture] = field(default_factory=dict)
+    pictures: Mapping[str, Picture | Bars] = field(default_factory=dict)
     """By file name without ending."""
 
 
@@ -93,16 +107,51 @@ def draw(result: Result, folder: Path) -> list[Path]:
     for name, picture in result.pictures.items():
         with pyplot.rc_context(options):
             figure, axes = pyplot.subplots(figsize=(5.6, 3.4), layout="constrained")
-            for line in picture.lines:
-                axes.plot(line.x, line.y, line.style, label=line.label, linewidth=1.4, markersize=3.5)
-            if picture.log_x:
-                axes.set_xscale("log", base=2)
-            axes.set_xlabel(picture.x_label)
-            axes.set_ylabel(picture.y_label)
-            axes.grid(alpha=0.25)
-            axes.legend(fontsize=8)
+            if isinstance(picture, Bars):
+                _draw_bars(figure, axes, picture)
+            else:
+                _draw_lines(axes, picture)
             path = folder / f"{name}.svg"
             figure.savefig(path, metadata={"Date": None})
             pyplot.close(figure)
             written.append(path)
     return written
+
+
+def _draw_lines(axes: Any, picture: Picture) -> None:
+    for line in picture.lines:
+        axes.plot(line.x, line.y, line.style, label=line.label, linewidth=1.4, markersize=3.5)
+    if picture.log_x:
+        axes.set_xscale("log", base=2)
+    axes.set_xlabel(picture.x_label)
+    axes.set_ylabel(picture.y_label)
+    axes.grid(alpha=0.25)
+    axes.legend(fontsize=8)
+
+
+def _draw_bars(figure: Any, axes: Any, picture: Bars) -> None:
+    start = 1.0 if picture.log_x else 0.0
+    if picture.log_x:
+        axes.set_xscale("log")
+    places, values = range(len(picture.bars)), [value for _, value in picture.bars]
+    axes.barh(places, [value - start for value in values], left=start, height=0.62)
+    style = {"textcoords": "offset points", "va": "center", "fontsize": 8}
+    behind = {"color": "white", "pad": 0.6}  # else the goal's line would go through the number
+    for place, value in zip(places, values, strict=True):
+        shift, side = (4, "left") if value >= start else (-4, "right")
+        axes.annotate(_number(value), (value, place), (shift, 0), ha=side, bbox=behind, **style)
+    axes.set_yticks(places, [textwrap.fill(label, LABEL_WIDTH) for label, _ in picture.bars], fontsize=8)
+    axes.invert_yaxis()
+    axes.margins(x=0.16)
+    axes.set_xlabel(picture.x_label)
+    axes.grid(axis="x", alpha=0.25)
+    axes.set_axisbelow(True)
+    if picture.goal is not None:
+        label = f"{picture.goal_label}: {_number(picture.goal)}"
+        axes.axvline(picture.goal, color="black", linestyle="--", linewidth=1.2, label=label)
+        figure.legend(loc="outside upper right", fontsize=8)
+
+
+def _number(value: float) -> str:
+    """A bar's value: two decimals, or the whole number."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{round(value, 2) + 0.0:.2f}"

@@ -11,7 +11,7 @@ import pytest
 from devnet.sim import __main__ as command
 from devnet.sim import cabal, committees, copying, dealing, delegation, griefing, sybil, yuma
 from devnet.sim.engine import Rules
-from devnet.sim.report import print_table
+from devnet.sim.report import Bars, Result, draw, print_table
 from devnet.sim.world import Strategy, World, constant, copier, honest, lifter, shuffler, silent, sinker
 
 ROUNDS = 60
@@ -235,6 +235,21 @@ def test_command_when_given_a_folder_then_draws_the_same_picture_twice(tmp_path:
         assert command.main(["committees", "--out", str(tmp_path / folder)]) == 0
     first = (tmp_path / "a" / "sim-committees.svg").read_bytes()
     assert first.startswith(b"<?xml") and first == (tmp_path / "b" / "sim-committees.svg").read_bytes()
+
+
+@pytest.mark.parametrize("log_x", [False, True])
+def test_draw_when_given_bars_then_values_and_goal_are_told_and_the_same_twice(log_x: bool, tmp_path: Path) -> None:
+    bars = Bars("times", [("a & b", 0.5), ("c", 1.0), ("d", 4995.2)], 2.2, "goal, at most", log_x)
+    first, again = (draw(Result("x", "x", (), (), "", {"x": bars}), tmp_path / folder)[0] for folder in ("a", "b"))
+    text = first.read_text()
+    assert all(f">{words}<" in text for words in ("a &amp; b", "0.50", "1.00", "4,995", "goal, at most: 2.20"))
+    assert first.read_bytes() == again.read_bytes()
+
+
+def test_draw_when_bars_are_below_nothing_or_absent_then_a_picture_all_the_same(tmp_path: Path) -> None:
+    pictures = {"none": Bars("%", []), "below": Bars("%", [("a", -0.001), ("b", -3.0)])}
+    none, below = draw(Result("x", "x", (), (), "", pictures), tmp_path)
+    assert none.exists() and ">-3.00<" in below.read_text() and ">0.00<" in below.read_text()
 
 
 def test_command_when_given_too_few_rounds_then_refuses() -> None:
