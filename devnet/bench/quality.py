@@ -27,6 +27,7 @@ SOURCES = (
     *(
         "devnet/bench/quality.py",
         "devnet/bench/quality_arms.py",
+        "devnet/bench/quality_hivemind.py",
         "devnet/bench/quality_together.py",
         "devnet/bench/quality_world.py",
         "devnet/bench/material.py",

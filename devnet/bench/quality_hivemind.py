@@ -144,7 +144,7 @@ def _step(plan: HivemindPlan, place: Any, optimizer: Any, batches: int) -> int:
     inputs, targets = windows.inputs(rows), windows.targets(rows)
     loss = Train().loss(place.model, hidden_of(place.model, inputs), inputs, targets)
     loss.backward()  # type: ignore[no-untyped-call]
-    for group in optimizer.param_groups:
+    for group in optimizer.state_averager.optimizer.param_groups:  # its own ``param_groups`` are copies
         group["lr"] = plan.lr * schedule(epoch, plan.horizon, plan.warmup, plan.floor)
     until = time.monotonic() + SEEN_SECONDS
     while optimizer.tracker.global_progress.num_peers < plan.peers and time.monotonic() < until:
