@@ -57,7 +57,7 @@ ifeq ($(FORGE),)
 	@echo "== no forge for this machine: the contracts' tests in Solidity are left out"
 else
 	@echo "== forge: 2,000 runs of each property, 100,000 calls of invariants"
-	@$(FORGE) test
+	@$(FORGE) test --no-match-path '*Gas.t.sol'
 	@echo "== forge: gas as committed in contracts/gas (make gas writes it anew)"
 	@FORGE_SNAPSHOT_CHECK=true $(FORGE) test $(GAS)
 	@echo "== forge: branch coverage"

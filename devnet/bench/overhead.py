@@ -76,7 +76,7 @@ class Size:
     sequence: int = 256
 
 
-SIZES = {"reduced": Size(40, 3, 128, 4), "full": Size(100, 10, 256, 6)}
+SIZES = {"reduced": Size(40, 3, 128, 4), "full": Size(200, 3, 256, 6)}
 PASSES = {"reduced": 1, "full": 3}
 
 
