@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from client.errors import ConfigError
 from client.manifests import Compression, Evaluation, Genesis, Inner, Lora, Outer
+from client.recipe import SPARSE, SPARSE_OUTER
 from client.storage import Store
 from client.types import Policy
 from contracts.enums import Level
@@ -91,9 +92,9 @@ RECIPES: dict[str, dict[str, Recipe]] = {
             form="full",
             lora=None,
             kept=(),
-            compression=Compression("topk2", 64, 4096),
-            outer=Outer(65536, 0),
-            inner=Inner(8, 2, 256, "0.00005", 1, "0.01"),
+            compression=SPARSE,
+            outer=SPARSE_OUTER,
+            inner=Inner(8, 2, 256, "0.00005", 1, "0.01", state="kept"),
             evaluation=Evaluation(16, 256),
             kinds=("TRAIN", "UPSTREAM"),
         ),

@@ -11,6 +11,7 @@ import numpy as np
 from client.codec import decode_codes, encode
 from client.codes import Codes, Float32
 from client.manifests import Compression, Evaluation, Genesis, Inner, Outer
+from client.recipe import SPARSE
 from node.residual import DECAY
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from node.models.load import LoadedModel
     from node.training.batches import Windows
 
-TOPK = Compression("topk2", 64, 4096)
+TOPK = SPARSE
 DILOCO_OUTER = Outer(45875, 58982)
 """Learning rate 0.7, Nesterov momentum 0.9: DiLoCo, arXiv 2311.08105."""
 

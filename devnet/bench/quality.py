@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from client.recipe import Compression, Inner, Outer
+from client.recipe import SPARSE, SPARSE_OUTER, Compression, Inner, Outer
 from devnet.bench.frame import Case, Findings, Numbers, digest_of_sources, figure, measure, parser, report
 from devnet.bench.material import DILOCO_OUTER
-from devnet.bench.quality_arms import DOUBLE_OUTER, Outcome, Plan, centralised, network
+from devnet.bench.quality_arms import Outcome, Plan, centralised, network
 from devnet.bench.quality_hivemind import HivemindPlan, run_peers
 from devnet.bench.quality_world import MINERS, World, world
 from devnet.sim.report import Line, Picture, Result
@@ -74,7 +74,7 @@ class Arm:
     behind: bool = False
 
 
-STRATA = Arm("strata", DOUBLE_OUTER, Compression("topk2", 64, 4096), early=True)
+STRATA = Arm("strata", SPARSE_OUTER, SPARSE, early=True)
 ARMS = (
     Arm("diloco", DILOCO_OUTER, None),
     STRATA,
@@ -84,8 +84,7 @@ ARMS = (
 
 def inner_of(setup: Setup, steps: int, arm: Arm | None) -> Inner:
     """The inner loop of a setup. ``steps`` a round; early rounds are short where the arm has such."""
-    early, short = (early_rounds(setup.steps, steps), max(1, steps // 6)) if arm and arm.early else (0, 1)
-    return Inner(
+    inner = Inner(
         steps=steps,
         batch=setup.batch,
         sequence=setup.sequence,
@@ -95,17 +94,8 @@ def inner_of(setup: Setup, steps: int, arm: Arm | None) -> Inner:
         optimizer=arm.optimizer if arm else "adamw",
         state="kept",
         horizon=setup.steps,
-        early_rounds=early,
-        early_steps=short,
     )
-
-
-def early_rounds(steps: int, each: int) -> int:
-    """How many rounds of a sixth of ``each`` steps come first: as many as plain rounds there would be.
-
-    So a miner's bytes are 1.83 times those of plain rounds, for the same tokens; 1/5000 of Hivemind's leaves no more.
-    """
-    return steps // each
+    return inner.over_rounds(setup.steps) if arm and arm.early else inner
 
 
 def cases(setups: tuple[Setup, ...]) -> list[Case]:

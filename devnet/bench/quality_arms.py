@@ -23,8 +23,6 @@ from node.training.memory import InnerState
 FLOAT_BYTES = 4
 PLAIN_OUTER = Outer(WEIGHT_ONE, 0)
 """Learning rate 1 without momentum: the mean of the deltas."""
-DOUBLE_OUTER = Outer(2 * WEIGHT_ONE, 0)
-"""Learning rate 2: few miners send the same place, so the mean of sparse deltas is too short a step (docs/log.md)."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from client.recipe import Compression
-from devnet.bench.quality import ARMS, FULL, REDUCED, STRATA, Setup, cases, early_rounds, inner_of, table
+from devnet.bench.quality import ARMS, FULL, REDUCED, STRATA, Setup, cases, inner_of, table
 from devnet.bench.quality_arms import Plan, centralised, network
 from devnet.bench.quality_together import Together
 from devnet.bench.quality_world import MINERS, SHAPES, World, scratch_model
@@ -76,8 +76,9 @@ def test_centralised_when_run_then_it_learns_from_all_windows() -> None:
 @pytest.mark.parametrize("setup", FULL, ids=lambda setup: str(setup.model))
 @pytest.mark.parametrize("each", [15, 30])
 def test_early_rounds_when_counted_then_at_most_twice_the_rounds(setup: Setup, each: int) -> None:
-    early, inner = early_rounds(setup.steps, each), inner_of(setup, each, STRATA)
-    assert inner.early_rounds == early and inner.early_steps == each // 6
+    inner = inner_of(setup, each, STRATA)
+    early = inner.early_rounds
+    assert (early, inner.early_steps) == (setup.steps // each, each // 6)
     left = setup.steps - early * inner.early_steps
     assert left > 0 and early + -(-left // each) <= 2 * setup.steps / each
 

@@ -219,3 +219,11 @@ def test_head_when_its_rounds_or_weights_are_impossible_then_refused(change: dic
 
 def test_genesis_when_asked_its_size_then_counts_parameters() -> None:
     assert GENESIS.size == 17
+
+
+def test_inner_when_made_for_a_horizon_then_short_rounds_come_first_and_all_steps_count() -> None:
+    inner = Inner(30, 4, 128, "0.009", 20, "0.01").over_rounds(6000)
+    assert (inner.state, inner.horizon, inner.early_rounds, inner.early_steps) == ("kept", 6000, 200, 5)
+    assert inner.steps_before(201) == 1000 and inner.steps_in(201) == 30
+    assert Inner(4, 1, 16, "0.1", 0, "0").over_rounds(40).early_steps == 1
+    assert Inner.from_json(inner.to_json()) == inner
