@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 python -m devnet.bench.quality [--profile full|reduced] [--only nano] [--out DIR]
 
-Cases are MODEL/ARM/H; ``strata-behind``: a round starts from the head of one round earlier and the miner's own last
+Cases are SETUP/ARM/H; ``strata-behind``: a round starts from the head of one round earlier and the miner's own last
 delta, as pipelined rounds do.
 ``to centralised`` is the held-out loss over that of the one run with all tokens: 1.03 is the goal's bound.
 """
@@ -51,11 +51,18 @@ class Setup:
     hivemind_steps: int
     sequence: int = 128
     weight_decay: str = "0.01"
+    label: str = ""
+
+    @property
+    def name(self) -> str:
+        """What its cases are called by."""
+        return self.label or self.model
 
 
 REDUCED = (Setup("micro", 120, 2, "0.006", 5, (15,), (1,), 3),)
 FULL = (
     Setup("micro", 6000, 4, "0.009", 20, (15, 30), (1, 2, 3), 20),
+    Setup("micro", 12_000, 4, "0.009", 20, (30,), (1, 2, 3), 0, label="micro-long"),
     Setup("nano", 600, 4, "0.006", 20, (15, 30), (1, 2, 3), 20),
     Setup("5m", 600, 4, "0.002", 20, (15, 30), (1, 2, 3), 10),
     Setup("lora", 120, 2, "0.0015", 5, (15, 30), (1, 2, 3), 0, sequence=96, weight_decay="0"),
@@ -102,14 +109,14 @@ def cases(setups: tuple[Setup, ...]) -> list[Case]:
     """Every arm of every setup."""
     found: list[Case] = []
     for setup in setups:
-        found.append(Case(f"{setup.model}/centralised", partial(_central, setup), setup.seeds))
+        found.append(Case(f"{setup.name}/centralised", partial(_central, setup), setup.seeds))
         for steps in setup.rounds_of:
             for arm in ARMS:
-                name = f"{setup.model}/{arm.name}/H{steps}"
+                name = f"{setup.name}/{arm.name}/H{steps}"
                 found.append(Case(name, partial(_network, setup, steps, arm), setup.seeds))
         if setup.hivemind_steps:
-            found.append(Case(f"{setup.model}/hivemind", partial(_hivemind, setup), setup.seeds[:1]))
-            found.append(Case(f"{setup.model}/as hivemind", partial(_as_hivemind, setup), setup.seeds[:1]))
+            found.append(Case(f"{setup.name}/hivemind", partial(_hivemind, setup), setup.seeds[:1]))
+            found.append(Case(f"{setup.name}/as hivemind", partial(_as_hivemind, setup), setup.seeds[:1]))
     return found
 
 

@@ -73,7 +73,7 @@ def test_centralised_when_run_then_it_learns_from_all_windows() -> None:
     assert found.losses[-1] < found.losses[0] and found.payload == 0
 
 
-@pytest.mark.parametrize("setup", FULL, ids=lambda setup: str(setup.model))
+@pytest.mark.parametrize("setup", FULL, ids=lambda setup: str(setup.name))
 @pytest.mark.parametrize("each", [15, 30])
 def test_early_rounds_when_counted_then_at_most_twice_the_rounds(setup: Setup, each: int) -> None:
     inner = inner_of(setup, each, STRATA)
