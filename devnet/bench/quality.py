@@ -184,7 +184,7 @@ def picture(findings: Findings) -> dict[str, Picture]:
             for name in findings
             if name.startswith(f"{model}/") and "loss4" in findings[name][0] and "hivemind" not in name
         ]
-        found[f"quality-{model}"] = Picture("% of the tokens", "held-out loss (nats)", lines)
+        found[f"bench-quality-{model}"] = Picture("% of the tokens", "held-out loss (nats)", lines)
     return found
 
 
