@@ -144,8 +144,7 @@ def _step(plan: HivemindPlan, place: Any, optimizer: Any, batches: int) -> int:
     inputs, targets = windows.inputs(rows), windows.targets(rows)
     loss = Train().loss(place.model, hidden_of(place.model, inputs), inputs, targets)
     loss.backward()  # type: ignore[no-untyped-call]
-    for group in optimizer.state_averager.optimizer.param_groups:  # its own ``param_groups`` are copies
-        group["lr"] = plan.lr * schedule(epoch, plan.horizon, plan.warmup, plan.floor)
+    set_rate(optimizer, plan.lr * schedule(epoch, plan.horizon, plan.warmup, plan.floor))
     until = time.monotonic() + SEEN_SECONDS
     while optimizer.tracker.global_progress.num_peers < plan.peers and time.monotonic() < until:
         time.sleep(0.02)  # who seems to be alone steps without averaging
@@ -159,6 +158,12 @@ def _step(plan: HivemindPlan, place: Any, optimizer: Any, batches: int) -> int:
             optimizer._update_global_epoch(None)  # as step() does, without another batch
         time.sleep(0.01)
     return 1
+
+
+def set_rate(optimizer: Any, rate: float) -> None:
+    """The learning rate of the next step. Set where it is read: the Optimizer's own ``param_groups`` are copies."""
+    for group in optimizer.state_averager.optimizer.param_groups:
+        group["lr"] = rate
 
 
 def _optimizer(plan: HivemindPlan, parameters: list[Any]) -> Any:
