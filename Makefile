@@ -45,7 +45,7 @@ test: setup ## all checks and tests but the deep ones (about 20 minutes on two c
 	@echo "== the other tests in Python, all but the deep ones"
 	@$(SPREAD_PYTEST) -m "not deep" $(addprefix --ignore=,$(NETWORKS))
 
-test-fast: setup ## the quick tests (under 90 seconds)
+test-fast: setup ## the quick tests (about three minutes on two cores)
 	@$(MAKE) --no-print-directory contracts-fast
 	@$(SPREAD_PYTEST) -q -m "not slow and not deep" tests/unit tests/contracts tests/integration
 
