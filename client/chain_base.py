@@ -6,22 +6,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
-from client.types import Event
+from client.chain_like import EventReader
 
 
-class Caller(ABC):
+class Caller(EventReader, ABC):
     """Whoever mixes this in knows how to call contracts."""
 
     @abstractmethod
     def _read(self, contract: str, function: str, *args: Any, block: int | None = None) -> Any: ...
     @abstractmethod
     def _read_many(self, calls: Sequence[tuple[str, str, Sequence[Any]]], block: int | None = None) -> list[Any]: ...
-    @abstractmethod
-    def events(
-        self,
-        contract: str,
-        event: str | None = None,
-        from_block: int | None = None,
-        to_block: int | None = None,
-        **filters: Any,
-    ) -> list[Event]: ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 class EventReader(Protocol):
     """The chain's events: of one contract, of a name, between two blocks (both included), with these arguments."""
 
+    @abstractmethod
     def events(
         self,
         contract: str,

@@ -33,10 +33,11 @@ from client.cid import digest_bytes, digest_file
 from client.codec import Encoder
 from client.errors import ConfigError, NotFound, TooLarge
 from client.manifests import Genesis
+from client.recipe import SPARSE
 from client.replay import Accepted, build_next_head, load_state, publish
 from client.tensors import TensorFile, bf16_to_float32, write_tensors
 from devnet.bench.frame import ROOT, Case, Findings, digest_of_sources, measure, parser, report
-from devnet.bench.material import TOPK, genesis_of
+from devnet.bench.material import genesis_of
 from devnet.sim.report import Bars, Result
 
 FOLDER = ROOT / ".strata" / "bench" / "big"
@@ -137,7 +138,7 @@ def encode_streamed(parameters: int) -> None:
     """Compress a delta whose tensors come one at a time; four times, for the rounds after it."""
     store, digests = FolderStore(FOLDER / "store"), []
     for seed in range(len(MINERS)):
-        encoder = Encoder(size_of(parameters), TOPK.codec, TOPK.k, TOPK.chunk)
+        encoder = Encoder(size_of(parameters), SPARSE.codec, SPARSE.k, SPARSE.chunk)
         for piece in random_pieces(seed, parameters):
             encoder.add(piece)
         digests.append(store.put(encoder.finish()[0]).hex())
@@ -148,7 +149,7 @@ def encode_in_place(parameters: int) -> None:
     """A miner's way: delta and residual in memory, the next residual left where the delta was."""
     delta, residual = (filled(seed, parameters) for seed in (20, 21))
     np.add(delta, residual, out=residual)
-    encoder = Encoder(len(delta), TOPK.codec, TOPK.k, TOPK.chunk)
+    encoder = Encoder(len(delta), SPARSE.codec, SPARSE.k, SPARSE.chunk)
     encoder.add(residual)
     _, codes = encoder.finish()
     codes.take_from(residual)

@@ -24,11 +24,11 @@ from numpy.typing import NDArray
 
 from client.aggregate import aggregate, outer_step
 from client.codes import WEIGHT_ONE
-from client.recipe import Outer
+from client.recipe import SPARSE, Outer
 from contracts.enums import Phase
 from contracts.reference.clock import RoundFacts, start_of
 from devnet.bench.frame import ROOT, Case, Findings, digest_of_sources, figure, measure, parser, report
-from devnet.bench.material import TOPK, send
+from devnet.bench.material import send
 from devnet.sim.report import Cell, Line, Picture, Result
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class Network:
             if dies[miner]:
                 self._die(miner, float(at[miner]))
                 continue
-            sent = send(self.train(self.theta, miner, number), self.residuals[miner], TOPK)
+            sent = send(self.train(self.theta, miner, number), self.residuals[miner], SPARSE)
             self.residuals[miner] = sent.residual
             codes.append(sent.codes)
         if codes:  # else the round is void: the head stays

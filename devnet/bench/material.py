@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from node.models.load import LoadedModel
     from node.training.batches import Windows
 
-TOPK = SPARSE
 DILOCO_OUTER = Outer(45875, 58982)
 """Learning rate 0.7, Nesterov momentum 0.9: DiLoCo, arXiv 2311.08105."""
 
@@ -29,7 +28,7 @@ def genesis_of(name: str, tensors: TensorList, weights: bytes, weights_sha256: s
     made = Genesis(
         name=name, level=0, field="", language="", description="", licence="CC0", parent=None, config="{}",
         tokenizer="bytes", chat_template="", form="full", base=None, lora=None, weights=weights.hex(),
-        tensors=tuple(tensors), weights_sha256=weights_sha256, kinds=("TRAIN",), compression=TOPK, outer=DILOCO_OUTER,
+        tensors=tuple(tensors), weights_sha256=weights_sha256, kinds=("TRAIN",), compression=SPARSE, outer=DILOCO_OUTER,
         inner=Inner(15, 4, 256, "3e-4", 2, "0"), evaluation=Evaluation(64, 256), snapshot_every=1000,
     )  # fmt: skip
     return replace(made, **changes)

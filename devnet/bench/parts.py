@@ -30,11 +30,12 @@ from numpy.typing import NDArray
 from client.aggregate import aggregate, apply_round, clipped_weights, norm_of
 from client.cid import digest_file
 from client.codec import decode_codes, encode
+from client.recipe import SPARSE
 from client.replay import Accepted, build_next_head, load_state, sha256_of
 from client.storage import IpfsStore, MemoryStore
 from client.tensors import TensorFile, float32_to_bf16, write_tensors
 from devnet.bench.frame import Case, Findings, Numbers, digest_of_sources, figure, measure, parser, report
-from devnet.bench.material import DILOCO_OUTER, TOPK, bare_steps, genesis_of
+from devnet.bench.material import DILOCO_OUTER, bare_steps, genesis_of
 from devnet.sim.report import Bars, Result
 
 DELTAS = 4
@@ -90,14 +91,14 @@ def codec(size: Size, seed: int) -> Numbers:
     vector, residual = delta(seed, n), delta(seed + 100, n)
     target = np.empty_like(vector)
     payloads = [encode(vector if place == 0 else np.roll(vector, place), *_how())[0] for place in range(DELTAS)]
-    codes = [decode_codes(payload, n, TOPK) for payload in payloads]
+    codes = [decode_codes(payload, n, SPARSE) for payload in payloads]
     weights = clipped_weights([norm_of(code) for code in codes], [65536 // DELTAS] * DELTAS)
     theta, momentum = vector.copy(), np.zeros_like(vector)
     found = least(
         size.tries,
         copy=partial(np.copyto, target, vector),
         encode=partial(encode, vector, *_how(), residual),
-        decode=partial(decode_codes, payloads[0], n, TOPK),
+        decode=partial(decode_codes, payloads[0], n, SPARSE),
         vector=codes[0].to_float32,
         aggregate=partial(aggregate, codes, weights, n),
         step=partial(apply_round, theta, momentum, codes, weights, DILOCO_OUTER),
@@ -109,7 +110,7 @@ def codec(size: Size, seed: int) -> Numbers:
 
 
 def _how() -> tuple[str, int, int]:
-    return TOPK.codec, TOPK.k, TOPK.chunk
+    return SPARSE.codec, SPARSE.k, SPARSE.chunk
 
 
 # ---- replay

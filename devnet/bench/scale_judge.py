@@ -9,8 +9,8 @@ import numpy as np
 
 from client.codec import encode
 from client.codes import Float32
+from client.recipe import SPARSE
 from contracts.enums import ScoreReason
-from devnet.bench.material import TOPK
 from devnet.bench.scale_round import Numbers, Size, Stopwatch, committees, dealt_of
 from devnet.bench.scale_world import scale_genesis
 from node.models.architecture import named_weights
@@ -56,7 +56,7 @@ def judge(size: Size, seed: int) -> Numbers:
     dealt = set(busiest)
     head = model.get_vector()
     made = _payloads(model, size.miners, seed)
-    payloads = Payloads(made, model.n, TOPK, hold_bytes=0)
+    payloads = Payloads(made, model.n, SPARSE, hold_bytes=0)
     mix = Mix(head, np.zeros_like(head), model.genesis.outer, payloads)
     deltas = [
         DeltaInput(
@@ -95,7 +95,7 @@ def _payloads(model: LoadedModel, miners: int, seed: int) -> list[bytes]:
     rng = np.random.default_rng(seed)
     spread = float(np.abs(base).mean())
     return [
-        encode((base + rng.normal(0.0, spread, model.n)).astype(np.float32), "topk2", TOPK.k, TOPK.chunk)[0]
+        encode((base + rng.normal(0.0, spread, model.n)).astype(np.float32), "topk2", SPARSE.k, SPARSE.chunk)[0]
         for _ in range(miners)
     ]
 

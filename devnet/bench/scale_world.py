@@ -11,10 +11,11 @@ import numpy as np
 from client.codec import encode
 from client.codes import Float32
 from client.manifests import Evaluation, Genesis, Inner
+from client.recipe import SPARSE
 from client.replay import sha256_of
 from client.storage import MemoryStore
 from client.tensors import write_tensors
-from devnet.bench.material import TOPK, genesis_of
+from devnet.bench.material import genesis_of
 
 SNAPSHOT_EVERY = 8
 DELTA_SCALE = 1e-3
@@ -66,7 +67,7 @@ class Synthetic:
 
     def payload(self, *which: int) -> bytes:
         """The same, as the real codec writes it."""
-        return encode(self.delta(*which), TOPK.codec, TOPK.k, TOPK.chunk)[0]
+        return encode(self.delta(*which), SPARSE.codec, SPARSE.k, SPARSE.chunk)[0]
 
 
 def scale_genesis(values: int, weights: bytes, weights_sha256: str) -> Genesis:
