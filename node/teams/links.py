@@ -193,14 +193,12 @@ class HivemindLinks:
         with _mapped(peer):
             await self._connect(peer, seconds)
             async with asyncio.timeout(seconds):
-                for left in reversed(range(FETCH_TRIES)):
+                for _ in range(FETCH_TRIES - 1):
                     try:
                         return await self._fetch_once(peer, name, max_bytes)
                     except CutOffError as error:
-                        if not left:
-                            raise
                         log.info("a blob of %s: %s; asked for again", peer.peer_id, error)
-        raise AssertionError("unreachable")
+                return await self._fetch_once(peer, name, max_bytes)
 
     async def _fetch_once(self, peer: Contact, name: str, max_bytes: int) -> bytes:
         from hivemind.p2p import PeerID
