@@ -142,6 +142,10 @@ class DeltaError(StrataError):
     """A delta whose form is wrong."""
 
 
+class TeamOverError(DeltaError):
+    """The team's training of a round was over when this peer came to it."""
+
+
 class AuditError(StrataError):
     """What the chain recorded and what can be recomputed disagree."""
 

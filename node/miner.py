@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from client.assignment import ShardRef, assign_shards, assigned_datasets, shard_list
 from client.cid import digest_bytes
 from client.commitments import new_salt
-from client.errors import DeltaError, StorageError
+from client.errors import DeltaError, StorageError, TeamOverError
 from client.types import ZERO_DIGEST, DatasetInfo, ModelInfo, Reveal, RoundInfo
 from contracts.enums import DeltaKind, Phase
 from node.deadline import Deadline
@@ -173,15 +173,18 @@ class Miner(Worker):
         while not lock.acquire(timeout=0.5):
             if deadline.near():
                 log.warning("%s: round %d: no time was left beside the other model", self.model.name, view.round)
-                self.missed = view.round
+                self._give_up(view)
                 return None
         try:
             trained = self.parts.trainer.train(job, self._say_progress(view), deadline.passed)
+        except TeamOverError as error:
+            log.info("%s: round %d: %s", self.model.name, view.round, error)
+            self._give_up(view)
+            return None
         except DeltaError as error:
             log.error("%s: round %d: %s", self.model.name, view.round, error)
             self.event("error", view.round, error="DeltaError", message=str(error))
-            self.missed = view.round
-            self.runtime.sleep(1.0)
+            self._give_up(view)
             return None
         finally:
             lock.release()
@@ -200,6 +203,14 @@ class Miner(Worker):
             shards=len(job.shards),
         )
         return trained
+
+    def _give_up(self, view: RoundInfo) -> None:
+        """We have no part in the round's delta. A member's leader has one without us, which may be ours to reveal."""
+        if self.member:
+            self.worked = view.round
+        else:
+            self.missed = view.round
+            self.runtime.sleep(1.0)
 
     def _with_team(self, view: RoundInfo, trained: Trained) -> tuple[Vector, int]:
         if self.parts.team is None:

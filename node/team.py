@@ -33,6 +33,7 @@ log = logging.getLogger("strata.node.team")
 
 MAX_ROSTER_BYTES = 256 * 1024
 FIND_SECONDS = 10.0  # that a start waits for a leader to answer
+HAND_OVER_TRIES = 3
 RETRY_SHARE = 0.25  # of the time for an average that must be left for another try under a new leader
 Result = TypeVar("Result")
 
@@ -229,13 +230,16 @@ class Team:
 
     def hand_over(self, handover: Handover, seconds: float) -> bool:
         """Give a sealed delta to the stand-in, if there is one; whether it holds it now."""
-        if not self.leading:
-            return False
-        try:
-            return self._run(self.crew.standby.give(handover, seconds), seconds + 3.0)
-        except (SwarmError, OSError) as error:
-            log.warning("the stand-in does not hold our delta: %s", error)
-            return False
+        end = time.monotonic() + seconds
+        for _ in range(HAND_OVER_TRIES):
+            left = end - time.monotonic()
+            if left <= 0 or not self.leading:
+                break
+            try:
+                return self._run(self.crew.standby.give(handover, left), left + 3.0)
+            except (SwarmError, OSError) as error:
+                log.warning("the stand-in does not hold our delta: %s", error)
+        return False
 
     def lend_with(self, lend: Lend) -> None:
         """Where the others get this peer's sealed deltas from."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from client.errors import DeltaError
+from client.errors import TeamOverError
 from node.models.load import LoadedModel
 from node.teams.session import Deal, Shared, Start, State
 from node.training.batches import Windows
@@ -90,7 +90,7 @@ class TeamInner:
             self.model.set_vector(head)
         self.team.finish(self._round)
         if not self._losses:
-            raise DeltaError("the team had finished training before we came")
+            raise TeamOverError("the team had finished training before we came")
         stopped = step < self.settings.steps and not self._over
         return TrainResult(vector - head, self._tokens, tuple(self._losses), stopped, state)
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from client.errors import DeltaError
+from client.errors import TeamOverError
 from node.swarm import LoopThread
 from node.team import Team
 from node.teams.crew import Crew
@@ -127,11 +127,11 @@ def test_member_when_it_dies_in_mid_round_then_the_leader_finishes_with_its_own(
     assert np.isfinite(results[0].delta).all()
 
 
-def test_member_when_the_leader_has_finished_then_delta_error(loop: LoopThread) -> None:
+def test_member_when_the_leader_has_finished_then_team_over_error(loop: LoopThread) -> None:
     net = FakeNet()
     first, second = (make(loop, net, rank, mode="parameters", every=3, wait_seconds=0.2) for rank in range(2))
     inner(first).run()
-    with pytest.raises(DeltaError, match="finished"):
+    with pytest.raises(TeamOverError, match="finished"):
         inner(second).run()
 
 

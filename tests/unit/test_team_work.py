@@ -12,15 +12,20 @@ import numpy as np
 import pytest
 
 from client.cid import digest_bytes
-from client.errors import Reverted, SwarmError
+from client.errors import Reverted, SwarmError, TeamOverError
 from client.storage import MemoryStore
 from client.types import ZERO_DIGEST
 from contracts.enums import Phase
 from node.config import TeamConfig
 from node.fates import Fates
 from node.miner import Miner
+from node.swarm import LoopThread
+from node.team import Team
+from node.teams.crew import Crew
+from node.teams.fakes import FakeLinks, FakeNet
 from node.teams.handover import Handover, record_from_json, record_to_json, residual_from_bytes
 from node.teams.role import open_team, settings_of
+from node.teams.settings import Contact, TeamSettings
 from node.teams.work import TeamWork
 from node.vault import DeltaRecord
 from tests.unit.role_fakes import FakeTrainer, World, told
@@ -117,6 +122,37 @@ def test_leader_when_it_dies_after_the_commitment_then_the_stand_in_reveals(pair
     assert isinstance(pair.stand_in.parts.store, MemoryStore)
     assert digest_bytes(pair.stand_in.parts.store.get(submission.digest, 10**6, 1.0)) == submission.digest
     assert told(pair.stand_in, "revealed") and not told(pair.stand_in, "missed")
+
+
+def too_late() -> None:
+    raise TeamOverError("over")
+
+
+def test_member_when_it_comes_after_the_training_then_it_tries_once_and_can_still_reveal(pair: Pair) -> None:
+    trainer = pair.stand_in.parts.trainer
+    assert isinstance(trainer, FakeTrainer)
+    trainer.during = too_late
+    pair.stand_in.step()
+    assert not pair.stand_in.step() and len(trainer.jobs) == 1
+    pair.leader.step()
+    pair.leader.step()
+    pair.leader_dies()
+    pair.mine_to(Phase.REVEAL)
+    pair.stand_in.step()
+    assert len(pair.world.owner.submissions(1, 1)) == 1
+    assert not told(pair.stand_in, "missed") and not told(pair.stand_in, "error")
+
+
+def test_member_when_it_came_late_and_the_leader_dies_before_it_sealed_then_it_trains_itself(pair: Pair) -> None:
+    trainer = pair.stand_in.parts.trainer
+    assert isinstance(trainer, FakeTrainer)
+    trainer.during = too_late
+    pair.stand_in.step()
+    trainer.during = lambda: None
+    pair.leader_dies()
+    for _ in range(2):
+        pair.stand_in.step()
+    assert pair.commitment() != ZERO_DIGEST
 
 
 def test_leader_when_it_dies_before_the_commitment_then_the_stand_in_sends_the_same_one(pair: Pair) -> None:
@@ -268,6 +304,29 @@ def test_settings_when_the_stand_in_has_another_wallet_then_it_is_a_member_like_
     leader = TeamConfig(size=2, role="leader", rank=0)
     assert (settings_of(leader, "0xab").rank, settings_of(leader, "0xab").name) == (0, "0xab")
     assert settings_of(replace(config, rank=0, miner=""), "0xab").rank == 1
+
+
+@pytest.mark.parametrize(("failures", "held"), [(0, True), (2, True), (3, False)])
+def test_hand_over_when_the_stand_in_fails_at_first_then_it_is_asked_again(failures: int, held: bool) -> None:
+    net, thread = FakeNet(), LoopThread("fake-team")
+    tries: list[Handover] = []
+
+    def keep(handover: Handover) -> None:
+        tries.append(handover)
+        if len(tries) <= failures:
+            raise SwarmError("not now")
+
+    try:
+        peers = [FakeLinks(net, f"p{rank}", thread) for rank in range(2)]
+        teams = [Team(links, Crew(links, TeamSettings("t", rank, 2))) for rank, links in enumerate(peers)]
+        for team in teams:
+            thread.run(team.crew.open([Contact("p0", 0)]), 5.0)
+        teams[1].keep_with(keep)
+        record = DeltaRecord(1, 7, b"s" * 32, digest_bytes(b"delta"), b"x" * 32, 0, b"b" * 32, (1,), 5)
+        assert teams[0].hand_over(Handover(record, b"delta"), 5.0) is held
+        assert len(tries) == min(failures + 1, 3) and not teams[1].hand_over(Handover(record, b"delta"), 5.0)
+    finally:
+        thread.close()
 
 
 @pytest.mark.slow
