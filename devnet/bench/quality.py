@@ -63,9 +63,9 @@ REDUCED = (Setup("micro", 120, 2, "0.006", 5, (15,), (1,), 3),)
 FULL = (
     Setup("micro", 6000, 4, "0.009", 20, (15, 30), (1, 2, 3), 20),
     Setup("micro", 12_000, 4, "0.009", 20, (30,), (1, 2, 3), 0, label="micro-long"),
-    Setup("nano", 600, 4, "0.006", 20, (15, 30), (1, 2, 3), 20),
-    Setup("5m", 600, 4, "0.002", 20, (15, 30), (1, 2, 3), 10),
-    Setup("lora", 120, 2, "0.0015", 5, (15, 30), (1, 2, 3), 0, sequence=96, weight_decay="0"),
+    Setup("nano", 3000, 4, "0.006", 20, (15, 30), (1, 2, 3), 20),
+    Setup("5m", 600, 4, "0.002", 20, (15, 30), (1,), 0),  # one seed of each arm takes a quarter of an hour
+    Setup("lora", 120, 2, "0.0015", 5, (15, 30), (1,), 0, sequence=96, weight_decay="0"),
 )
 
 
