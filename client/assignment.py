@@ -7,6 +7,7 @@ counter mode, so every machine and every year deals the same cards.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
@@ -14,6 +15,10 @@ Item = TypeVar("Item")
 
 SHARDS_PER_MINER = 8
 """At most so many shards per miner and round; part of the protocol, since an audit deals them again."""
+
+LEAST_OWNERS = 3
+"""The text that judges a round has so many contributors at least, where so many have text: nobody supplies more than a
+third of it."""
 
 SHORTEST_WINDOW = 16
 """Fewer tokens than this (or than a full window, if that is less) do not make a window."""
@@ -106,11 +111,32 @@ def assigned_datasets(hand: Iterable[tuple[int, int]]) -> list[int]:
     return sorted({dataset for dataset, _ in hand})
 
 
-def pick_windows(seed: bytes, lengths: Sequence[int], windows: int, sequence: int) -> list[Window]:
+def sample_capped(rng: SeededRng, items: Sequence[Item], owners: Sequence[str], count: int) -> list[Item]:
+    """Different places of ``items`` in random order, each as likely, but of one owner no more than a capped part.
+
+    That part is ``count`` over ``LEAST_OWNERS``, or over the number of owners where there are fewer, rounded up. Fewer
+    than ``count`` come back where the others have no more. With one owner it is ``rng.sample``.
+    """
+    most = -(-count // max(1, min(LEAST_OWNERS, len(set(owners)))))
+    taken: Counter[str] = Counter()
+    found: list[Item] = []
+    for place in rng.sample(range(len(items)), len(items)):
+        if len(found) == count:
+            break
+        if taken[owners[place]] < most:
+            taken[owners[place]] += 1
+            found.append(items[place])
+    return found
+
+
+def pick_windows(
+    seed: bytes, lengths: Sequence[int], windows: int, sequence: int, owners: Sequence[str] | None = None
+) -> list[Window]:
     """Different, non-overlapping windows of documents whose token counts are ``lengths``.
 
-    Each is as likely as any other. A document's rest counts as a window if it has ``SHORTEST_WINDOW`` tokens. Fewer
-    than ``windows`` come back where the documents hold no more.
+    Each is as likely as any other, but of one owner of documents (``owners``, one for each; None: all are one's) no
+    more are picked than :func:`sample_capped` says. A document's rest counts as a window if it has
+    ``SHORTEST_WINDOW`` tokens. Fewer than ``windows`` come back where the documents hold no more.
     """
     shortest = min(sequence, SHORTEST_WINDOW)
     places = [
@@ -119,4 +145,5 @@ def pick_windows(seed: bytes, lengths: Sequence[int], windows: int, sequence: in
         for start in range(0, length, sequence)
         if length - start >= shortest
     ]
-    return SeededRng(seed, "windows").sample(places, windows)
+    whose = ["" if owners is None else owners[place.document] for place in places]
+    return sample_capped(SeededRng(seed, "windows"), places, whose, windows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from client.chain_like import EventReader
 from client.manifests import Genesis
@@ -172,6 +172,13 @@ class Trainer(Protocol):
     def advance(self, model: ModelInfo) -> None: ...  # load what the chain's head is now
 
 
+class Document(NamedTuple):
+    """A text and who contributed it."""
+
+    owner: str
+    text: str
+
+
 @dataclass(frozen=True)
 class JudgeJob:
     """One validator's part of a round's judgement. Texts are in a canonical order: all validators see the same."""
@@ -187,8 +194,8 @@ class JudgeJob:
     assigned: tuple[tuple[tuple[str, ...], ...], ...]  # per submission, the shards that its miner was dealt
     committed: tuple[int, ...]  # per submission, its place in the order of commitments
     seed: bytes  # the round's
-    heldout: tuple[str, ...]  # documents
-    general: tuple[str, ...]  # documents of the parent's datasets
+    heldout: tuple[Document, ...]
+    general: tuple[Document, ...]  # of the parent's datasets
     earlier: tuple[tuple[str, bytes], ...] = ()  # miner and payload of the round before's deltas, public since then
 
 

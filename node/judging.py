@@ -13,12 +13,13 @@ from client.manifests import DeltaReport, Genesis, Report
 from client.types import ModelInfo, SubmissionInfo
 from contracts.enums import ScoreReason
 from node.heads import Heads
-from node.interfaces import JudgeJob, Verdict
+from node.interfaces import Document, JudgeJob, Verdict
 from node.learner import Models
 
 if TYPE_CHECKING:
     from node.models.load import LoadedModel
     from node.training.batches import Windows
+    from node.validation.evaluation import Text
     from node.validation.judge import DeltaInput, Judged, Judgement
     from node.validation.mixing import Payloads
 
@@ -112,15 +113,17 @@ def _assigned(
     return windows.take(range(min(ASSIGNED_WINDOWS, len(windows), inner.least_windows)))
 
 
-def _picked(loaded: LoadedModel, documents: Sequence[str], seed: bytes, windows: int, sequence: int) -> Windows:
-    """Windows of documents, the same for every validator."""
+def _picked(loaded: LoadedModel, documents: Sequence[Document], seed: bytes, windows: int, sequence: int) -> Text:
+    """Windows of documents, the same for every validator, and whose each is."""
     from node.training.batches import Windows
+    from node.validation.evaluation import Text
 
-    tokens = [loaded.tokenizer.encode(document) for document in documents]
-    picked = pick_windows(seed, [len(t) for t in tokens], windows, sequence)
+    tokens, owners = [loaded.tokenizer.encode(each.text) for each in documents], [each.owner for each in documents]
+    picked = pick_windows(seed, [len(t) for t in tokens], windows, sequence, owners)
     if not picked:
         raise EmptyText("there is no held-out text to judge by")
-    return Windows.of([tokens[w.document][w.start : w.start + w.length] for w in picked], loaded.tokenizer.end)
+    rows = [tokens[w.document][w.start : w.start + w.length] for w in picked]
+    return Text(Windows.of(rows, loaded.tokenizer.end), tuple(owners[w.document] for w in picked))
 
 
 def _report(job: JudgeJob, judged: Judgement) -> Report:

@@ -8,11 +8,12 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Protocol
 
-from client.assignment import SeededRng
+from client.assignment import SeededRng, sample_capped
 from client.errors import ManifestError, StorageError
 from client.fetching import get_many
 from client.manifests import MAX_MANIFEST_BYTES, MAX_SHARD_BYTES, Dataset, Shard, ShardText
 from client.types import DatasetInfo
+from node.interfaces import Document
 
 KEPT_SHARDS = 512  # of some 64 KB each
 HELDOUT_SHARDS = 32  # that one round's windows are picked from
@@ -85,8 +86,16 @@ class Texts:
         by_id = {info.id: info for info in datasets}
         return self.shards([self.manifest(by_id[dataset]).shards[index] for dataset, index in hand])
 
-    def heldout(self, datasets: Sequence[DatasetInfo], seed: bytes) -> tuple[str, ...]:
-        """The documents of those held-out shards that ``seed`` picks, ``HELDOUT_SHARDS`` at most."""
-        shards = [shard for info in sorted(datasets, key=lambda d: d.id) for shard in self.manifest(info).heldout]
-        picked = SeededRng(seed, "held-out shards").sample(shards, HELDOUT_SHARDS)
-        return tuple(document for documents in self.shards(picked) for document in documents)
+    def heldout(self, datasets: Sequence[DatasetInfo], seed: bytes) -> tuple[Document, ...]:
+        """The documents of those held-out shards that ``seed`` picks, ``HELDOUT_SHARDS`` at most, of one contributor no
+        more than ``sample_capped`` says.
+        """
+        shards = [
+            (info.owner, shard)
+            for info in sorted(datasets, key=lambda d: d.id)
+            for shard in self.manifest(info).heldout
+        ]
+        owners = [owner for owner, _ in shards]
+        picked = sample_capped(SeededRng(seed, "held-out shards"), shards, owners, HELDOUT_SHARDS)
+        read = self.shards([shard for _, shard in picked])
+        return tuple(Document(owner, text) for (owner, _), texts in zip(picked, read, strict=True) for text in texts)

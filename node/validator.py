@@ -18,7 +18,7 @@ from client.errors import NotFound, Reverted, StorageError, StorageUnavailable, 
 from client.types import ZERO_DIGEST, DatasetInfo, ModelInfo, RoundInfo, SubmissionInfo
 from contracts.enums import DeltaKind, Phase, Role, ScoreReason
 from node.decisions import Action, ValidatorRecords, next_validator_action, usable
-from node.interfaces import HeadBuilder, Judge, JudgeJob, ValidatorChain
+from node.interfaces import Document, HeadBuilder, Judge, JudgeJob, ValidatorChain
 from node.miner import deal
 from node.pins import Pins
 from node.runtime import Runtime
@@ -252,7 +252,7 @@ class Validator(Worker):
         )
         return {event.args["miner"]: place for place, event in enumerate(events)}
 
-    def _general(self, model: ModelInfo, view: RoundInfo) -> tuple[str, ...]:
+    def _general(self, model: ModelInfo, view: RoundInfo) -> tuple[Document, ...]:
         """Held-out text of the parent's datasets: what the model must not forget."""
         if not model.parent_id:
             return ()

@@ -1,27 +1,39 @@
-"""A validator's vote on data: is it what its manifest says, has it a licence, is what is held out really held out?
+"""A validator's vote on data: is it what its manifest says, has it a licence, is it new, is what is held out held out?
 
-An accepted dataset is valued by what is new in each of its documents: the share of the training documents that are not
-there twice, in basis points.
+An accepted dataset is valued by what is new: the share of its training documents that are neither there twice nor in
+what the model's earlier datasets say (:mod:`node.novelty`), in basis points. Of two datasets with the same text the one
+that was registered first has it.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from client.errors import DigestMismatch, ManifestError, Reverted, StorageError, StorageUnavailable, TooLarge
-from client.types import FULL_VALUE, DatasetInfo, ModelInfo
+from client.errors import (
+    DigestMismatch,
+    ManifestError,
+    Reverted,
+    StorageError,
+    StorageUnavailable,
+    StrataError,
+    TooLarge,
+)
+from client.types import FULL_VALUE, DatasetInfo, DatasetStatus, ModelInfo
 from contracts.enums import Role
 from node.decisions import to_vote_on
 from node.interfaces import DatasetVoter
+from node.novelty import Novelty, Sketches, compare
 from node.texts import Texts
 
 LOOK_SECONDS = 2.0  # between two looks for new datasets
 REFUSED_SECONDS = 10.0  # before a vote that the chain refused is tried again
 GIVE_UP_SECONDS = 120.0  # after which content that nobody gives is a reason to reject
+MAX_KNOWN = 0.5  # part of the training documents that earlier datasets may have
+MAX_OVERLAP = 1 / 3  # part of held-out documents, its own or another dataset's, that may be trained on elsewhere
 MAX_DATASET_BYTES = 4 * 2**30  # of text in one dataset
 
 log = logging.getLogger("strata.node.votes")
@@ -55,6 +67,7 @@ class Votes:
 
     chain: VotesChain
     texts: Texts
+    sketches: dict[bytes, Sketches] = field(default_factory=dict)  # by root, of datasets that others are compared with
     verdicts: dict[int, Verdict] = field(default_factory=dict)
     first_tried: dict[int, float] = field(default_factory=dict)
     refused: dict[int, float] = field(default_factory=dict)  # when the chain last refused our vote
@@ -67,14 +80,15 @@ class Votes:
     def vote(self, model: ModelInfo, event: Callable[..., None]) -> None:
         """Look at pending datasets and vote. Content that can't be had yet is tried again for a while."""
         self.last_look = time.monotonic()
-        pending = to_vote_on(self.chain.datasets(model.id))
+        datasets = self.chain.datasets(model.id)
+        pending = to_vote_on(datasets)
         if not pending or self.chain.stake_of(self.chain.address, model.id, Role.VALIDATOR) == 0:
             return
         for info in pending:
             late = time.monotonic() - self.refused.get(info.id, -REFUSED_SECONDS) < REFUSED_SECONDS
             if late or self.chain.has_voted(info.id, self.chain.address):
                 continue
-            verdict = self.verdicts.get(info.id) or self._verdict(info)
+            verdict = self.verdicts.get(info.id) or self._verdict(info, datasets)
             if verdict is None:
                 continue
             self.verdicts[info.id] = verdict
@@ -88,10 +102,12 @@ class Votes:
             log.info("%s: dataset %d: %s (%s)", model.name, info.id, said, verdict.reason)
             event("dataset_vote", dataset=info.id, **vars(verdict))
 
-    def _verdict(self, info: DatasetInfo) -> Verdict | None:
+    def _verdict(self, info: DatasetInfo, datasets: Sequence[DatasetInfo]) -> Verdict | None:
         """What to vote; None: look again later."""
         try:
-            return check_dataset(info, self.texts)
+            check_claims(info, self.texts)
+            mine = self._sketches_of(info)
+            return check_text(info, self.texts, compare(mine, self._earlier(info, datasets)))
         except DatasetRefused as error:
             return Verdict(False, 0, str(error))
         except (ManifestError, DigestMismatch, TooLarge) as error:
@@ -103,9 +119,32 @@ class Votes:
             began = self.first_tried.setdefault(info.id, time.monotonic())
             return Verdict(False, 0, str(error)) if time.monotonic() - began > GIVE_UP_SECONDS else None
 
+    def _earlier(self, info: DatasetInfo, datasets: Sequence[DatasetInfo]) -> list[Sketches]:
+        """The model's datasets that were registered before and are in use, or may come to be."""
+        standing = (DatasetStatus.ACCEPTED, DatasetStatus.PENDING)
+        found = []
+        for other in sorted(datasets, key=lambda each: each.id):
+            if other.id < info.id and other.status in standing:
+                try:
+                    found.append(self._sketches_of(other))
+                except StorageUnavailable:
+                    raise
+                except StrataError as error:  # what can't be read can't be trained on either
+                    log.warning("dataset %d can't be compared with dataset %d: %s", info.id, other.id, error)
+        return found
 
-def check_dataset(info: DatasetInfo, texts: Texts) -> Verdict:
-    """Read all of a dataset; says what was found and what it is worth, or raises why it must be refused."""
+    def _sketches_of(self, info: DatasetInfo) -> Sketches:
+        if info.root not in self.sketches:
+            manifest = self.texts.manifest(info)
+            self.sketches[info.root] = Sketches.of(
+                (document for shard in manifest.shards for document in self.texts.shard(shard)),
+                (document for shard in manifest.heldout for document in self.texts.shard(shard)),
+            )
+        return self.sketches[info.root]
+
+
+def check_claims(info: DatasetInfo, texts: Texts) -> None:
+    """Compare a dataset's manifest with what the chain says; raises why it must be refused."""
     if not info.licence.strip():
         raise DatasetRefused("it names no licence")
     if info.heldout == 0:
@@ -123,13 +162,28 @@ def check_dataset(info: DatasetInfo, texts: Texts) -> Verdict:
     digests = [shard.digest for shard in (*manifest.shards, *manifest.heldout)]
     if len(set(digests)) != len(digests):
         raise DatasetRefused("it holds a shard twice")
+
+
+def check_text(info: DatasetInfo, texts: Texts, novelty: Novelty) -> Verdict:
+    """Look at a dataset's documents; says what was found and what it is worth, or raises why it must be refused."""
+    manifest = texts.manifest(info)
     train = [_key(document) for shard in manifest.shards for document in texts.shard(shard)]
     held = {_key(document) for shard in manifest.heldout for document in texts.shard(shard)}
     once = set(train)
     if once & held:
         raise DatasetRefused(f"{len(once & held)} held-out documents are in the training shards too")
-    value = FULL_VALUE * len(once) // max(1, len(train))
-    return Verdict(True, value, f"{len(once)} documents to train on, {len(held)} held out, licence {info.licence}")
+    if novelty.heldout_known > MAX_OVERLAP:
+        raise DatasetRefused(f"{novelty.heldout_known:.0%} of its held-out documents are in earlier training text")
+    if novelty.leaked > MAX_OVERLAP:
+        raise DatasetRefused(f"it trains on {novelty.leaked:.0%} of an earlier dataset's held-out documents")
+    known = sum(novelty.known)
+    if known > MAX_KNOWN * len(train):
+        raise DatasetRefused(f"{known} of its {len(train)} documents are in earlier datasets of the model")
+    new = {key for key, old in zip(train, novelty.known, strict=True) if not old}
+    value = FULL_VALUE * len(new) // max(1, len(train))
+    return Verdict(
+        True, value, f"{len(new)} new documents of {len(train)}, {len(held)} held out, licence {info.licence}"
+    )
 
 
 def _key(document: str) -> int:

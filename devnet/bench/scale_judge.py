@@ -19,6 +19,7 @@ from node.models.nano import NanoShape, nano_model
 from node.models.tokenizer import ByteTokenizer
 from node.training.batches import Windows, pack
 from node.training.inner import InnerSettings, run_inner
+from node.validation.evaluation import Text
 from node.validation.judge import DeltaInput, JudgeSettings, judge_round
 from node.validation.mixing import Mix, Payloads
 from node.validation.originality import Prints
@@ -72,7 +73,7 @@ def judge(size: Size, seed: int) -> Numbers:
     settings = JudgeSettings(marginal_windows=4, general_windows=2, assigned_windows=2)
     with watch.of("judging", memory=True):
         found = judge_round(
-            model, head, deltas, texts_of(-1, WINDOWS), texts_of(-2, 2), settings, mix.after, seed=b"e",
+            model, head, deltas, Text(texts_of(-1, WINDOWS)), Text(texts_of(-2, 2)), settings, mix.after, seed=b"e",
             without=mix.without,
         )  # fmt: skip
     return {

@@ -31,6 +31,7 @@ from node.models.load import LoadedModel, Vector, load_genesis
 from node.training.batches import Windows, training_windows
 from node.training.inner import InnerSettings, run_inner
 from node.training.objectives import Distil, Objective, Train
+from node.validation.evaluation import Text
 from node.validation.judge import DeltaInput, Judgement, JudgeSettings, judge_round
 
 MINERS = ("0x01", "0x02", "0x03")
@@ -118,7 +119,9 @@ class Simulation:
         with clock.of("judge"):
             read = [delta.read() for delta in deltas]
             join = partial(self._next, [vector for vector in read if vector is not None])
-            found = judge_round(self.model, self.head, deltas, held, general, JudgeSettings(), lambda s: join(s)[0])
+            found = judge_round(
+                self.model, self.head, deltas, Text(held), Text(general), JudgeSettings(), lambda s: join(s)[0]
+            )
         if any(found.scores):
             self.head, self.momentum = join(found.scores)
         return found

@@ -53,11 +53,30 @@ class Measured:
         return Measured(self.losses[rows], self.tokens[rows])
 
 
+@dataclass(frozen=True)
+class Text:
+    """Windows to measure on, and the account that contributed each ("" or nothing at all: nobody's that is judged)."""
+
+    windows: Windows
+    owners: tuple[str, ...] = ()
+
+    def take(self, count: int) -> Text:
+        """The first ``count``."""
+        return Text(self.windows.take(range(min(len(self.windows), count))), self.owners[:count])
+
+    def of_others(self, account: str) -> NDArray[np.int64]:
+        """The windows that ``account`` did not contribute."""
+        owners = self.owners or ("",) * len(self.windows)
+        return np.array([row for row, owner in enumerate(owners) if owner.lower() != account.lower()], dtype=np.int64)
+
+
 def fall(before: Measured, after: Measured) -> Estimate:
     """How much the loss fell on the same windows: paired, each window weighted by its tokens.
 
     The standard error is that of a ratio over independent windows. A single window says nothing: its error is infinite.
     """
+    if not len(before.tokens):
+        return Estimate(0.0, float("inf"))
     tokens = before.tokens.astype(np.float64)
     differences = before.losses - after.losses
     mean = float(differences.sum() / tokens.sum())

@@ -19,7 +19,7 @@ from client.errors import DeltaError
 from contracts.enums import ScoreReason
 from node.models.load import LoadedModel, Vector
 from node.training.batches import Windows
-from node.validation.evaluation import Bench, Estimate, Losses, Measured, fall
+from node.validation.evaluation import Bench, Estimate, Losses, Measured, Text, fall
 from node.validation.originality import Prints
 from node.validation.scoring import (
     Likeness,
@@ -155,11 +155,12 @@ class _Inputs:
 class _Court:
     """The windows of one judgement, measured at the head once."""
 
-    def __init__(self, model: LoadedModel, head: Vector, heldout: Windows, general: Windows) -> None:
+    def __init__(self, model: LoadedModel, head: Vector, heldout: Text, general: Text) -> None:
         self.model = model
         self.head = head
-        self.heldout = Bench(model, heldout)
-        self.general = Bench(model, general)
+        self.texts = heldout, general
+        self.heldout = Bench(model, heldout.windows)
+        self.general = Bench(model, general.windows)
         self.dealt_judged = 0
         model.set_vector(head)
         self.heldout_base = self.heldout.measure()
@@ -174,7 +175,7 @@ class _Court:
         for index in good:
             vector = block[index].read()
             assert vector is not None, "a delta that was good is read again"
-            found[index] = self._alone(index, vector, inputs)
+            found[index] = self._alone(index, block[index].miner, vector, inputs)
             progress()
         self.dealt_judged += inputs.bench.judged if inputs else 0
         return found, inputs.owners if inputs else np.array([], dtype=np.int64)
@@ -184,9 +185,14 @@ class _Court:
         self.model.set_vector(self.head)
         return None if dealt.windows is None else _Inputs(self.model, dealt.windows, dealt.owners)
 
-    def _alone(self, index: int, vector: Vector, inputs: _Inputs | None) -> _Alone:
+    def _alone(self, index: int, miner: str, vector: Vector, inputs: _Inputs | None) -> _Alone:
         self.model.set_vector(self.head + vector)
-        found = _Alone(fall(self.heldout_base, self.heldout.measure()), fall(self.general_base, self.general.measure()))
+        held, kept = (text.of_others(miner) for text in self.texts)
+        kept = kept if len(kept) else np.arange(len(self.general.windows))  # the gate stays, where all of it is its own
+        found = _Alone(
+            fall(self.heldout_base.take(held), self.heldout.measure().take(held)),
+            fall(self.general_base.take(kept), self.general.measure().take(kept)),
+        )
         if inputs is not None:
             inputs.measure(index, found)
         return found
@@ -206,8 +212,8 @@ def judge_round(
     model: LoadedModel,
     head: Vector,
     deltas: Sequence[DeltaInput],
-    heldout: Windows,
-    general: Windows,
+    heldout: Text,
+    general: Text,
     settings: JudgeSettings | None = None,
     join: Join | None = None,
     progress: Callable[[int, int], None] = lambda done, of: None,
@@ -218,7 +224,8 @@ def judge_round(
 ) -> Judgement:
     """Judge a round's deltas against ``head``; leaves the model at ``head``.
 
-    ``heldout``: windows of held-out text that the evaluation seed picked; ``general``: the retention text's. ``join``
+    ``heldout``: windows of held-out text that the evaluation seed picked; ``general``: the retention text's. No delta
+    is judged on what its miner contributed; one whose miner contributed all of ``heldout`` shows no gain. ``join``
     computes the next values from scores; without it the good deltas' mean, weighted by score, is added. ``without``
     computes them without one delta, where there is a quicker way than ``join``. ``genesis``: the model before its first
     round (None: ``head`` is that). ``seed``: the evaluation's, which picks where deltas are compared. ``earlier``: the
@@ -227,7 +234,7 @@ def judge_round(
     settings = settings or JudgeSettings()
     ours = [index for index, delta in enumerate(deltas) if delta.judged]
     steps = 2 + 2 * len(ours)
-    court = _Court(model, head, heldout, general.take(range(min(len(general), settings.general_windows))))
+    court = _Court(model, head, heldout, general.take(settings.general_windows))
     progress(1, steps)
     reasons, likest = _read_once(deltas, earlier, ours, len(head), settings.max_norm, seed)
     progresses = count(2)
@@ -245,7 +252,7 @@ def judge_round(
     for place, index in enumerate(ours):
         if final[index].score and sum(score > 0 for score in scores) > 1:
             rest = without(scores, index) if without else joiner([0 if i == index else s for i, s in enumerate(scores)])
-            marginal = _marginal(court, rest, after, settings.marginal_windows)
+            marginal = _marginal(court, rest, after, deltas[index].miner, settings.marginal_windows)
             whole = replace(found[index], marginal=marginal)
             final[index] = _judged(deltas[index], reasons[index], alone[index], whole, settings.scoring)
         progress(2 + len(ours) + place, steps)
@@ -375,10 +382,10 @@ def _joined(court: _Court, join: Join, scores: list[int]) -> tuple[Measured, Mea
     return court.heldout.measure(), court.general.measure()
 
 
-def _marginal(court: _Court, rest: Vector, after: Measured, windows: int) -> Estimate:
-    """How much further the loss falls with a delta than with all the ``rest`` alone."""
+def _marginal(court: _Court, rest: Vector, after: Measured, miner: str, windows: int) -> Estimate:
+    """How much further the loss falls with a miner's delta than with all the ``rest`` alone."""
     court.model.set_vector(rest)
-    rows = np.arange(min(windows, len(court.heldout.windows)))
+    rows = court.texts[0].of_others(miner)[:windows]
     return fall(court.heldout.measure(rows), after.take(rows))
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from client.assignment import SeededRng, assign_shards, assigned_datasets, pick_windows, shard_list
+from client.assignment import SeededRng, assign_shards, assigned_datasets, pick_windows, sample_capped, shard_list
 
 SEED = bytes(range(32))
 MINERS = ["0xAa", "0xbB", "0xCc"]
@@ -76,6 +76,28 @@ def test_pick_windows_when_documents_are_short_then_takes_what_is_there() -> Non
     assert sorted(windows) == [(0, 0, 32), (0, 32, 32), (0, 64, 32), (2, 0, 32), (2, 32, 32), (3, 0, 32), (3, 32, 32)]
     assert pick_windows(SEED, lengths, 3, 32) == windows[:3]
     assert pick_windows(SEED, [], 3, 32) == []
+
+
+@given(st.lists(st.sampled_from("abcdef"), max_size=60), st.integers(1, 40), st.binary(max_size=8))
+def test_sample_capped_when_picked_then_no_owner_has_more_than_its_part(
+    owners: list[str], count: int, seed: bytes
+) -> None:
+    items = list(range(len(owners)))
+    found = sample_capped(SeededRng(seed), items, owners, count)
+    most = -(-count // max(1, min(3, len(set(owners)))))
+    held, has = Counter(owners[item] for item in found), Counter(owners)
+    assert len(set(found)) == len(found) <= count and all(part <= most for part in held.values())
+    assert len(found) == min(count, sum(min(most, part) for part in has.values())), "no place stays free without need"
+    if len(set(owners)) < 2:
+        assert found == SeededRng(seed).sample(items, count)
+
+
+def test_pick_windows_when_one_owner_has_most_text_then_a_third_is_its() -> None:
+    lengths, owners = [64000, 640, 640, 640], ["a", "b", "c", "b"]
+    picked = pick_windows(SEED, lengths, 30, 32, owners)
+    parts = Counter(owners[window.document] for window in picked)
+    assert len(picked) == 30 and parts["a"] == 10
+    assert len(pick_windows(SEED, lengths[:1], 30, 32, owners[:1])) == 30
 
 
 @given(st.lists(st.integers(0, 500), max_size=20), st.integers(1, 50), st.integers(2, 100), st.binary(max_size=8))

@@ -17,11 +17,12 @@ from client.recipe import Compression, Outer
 from client.replay import ModelState, aggregate
 from client.types import ZERO_ADDRESS, ModelInfo, SubmissionInfo
 from contracts.enums import DeltaKind, Level, ScoreReason
-from node.interfaces import JudgeJob
+from node.interfaces import Document, JudgeJob
 from node.judging import Bench
 from node.models.load import LoadedModel
 from node.training.batches import Windows, training_windows
 from node.training.inner import InnerSettings, run_inner
+from node.validation.evaluation import Text
 from node.validation.judge import BLOCK, DeltaInput, JudgeSettings, judge_round
 from node.validation.mixing import EXACT_WITHOUT, HOLD_BYTES, Mix, Payloads
 from tests.unit.nano_world import documents, nano
@@ -144,8 +145,8 @@ def test_judge_round_when_deltas_are_decoded_on_demand_then_the_result_is_the_sa
     reader, lazy = crowd(law, trained, texts, 4)
     held = [replace(delta, vector=reader.vectors[place]) for place, delta in enumerate(lazy)]
     head = law.get_vector()
-    one = judge_round(law, head, lazy, texts["held"], texts["general"])
-    other = judge_round(law, head, held, texts["held"], texts["general"])
+    one = judge_round(law, head, lazy, Text(texts["held"]), Text(texts["general"]))
+    other = judge_round(law, head, held, Text(texts["held"]), Text(texts["general"]))
     assert one == other and max(one.scores) > 0
 
 
@@ -157,7 +158,7 @@ def test_judge_round_when_a_delta_can_not_be_decoded_then_it_alone_has_bad_form(
 
     _, deltas = crowd(law, trained, texts, 3)
     deltas[1] = replace(deltas[1], vector=broken)
-    found = judge_round(law, law.get_vector(), deltas, texts["held"], texts["general"])
+    found = judge_round(law, law.get_vector(), deltas, Text(texts["held"]), Text(texts["general"]))
     assert found.reasons[1] is ScoreReason.BAD_FORM and found.scores[1] == 0
     assert found.deltas[0].gain is not None and found.deltas[2].gain is not None
 
@@ -176,7 +177,9 @@ def test_judge_round_when_deltas_double_then_what_is_read_and_judged_doubles_too
 
     for count in (2 * BLOCK, 4 * BLOCK):
         reader, deltas = crowd(law, trained, texts, count)
-        found = judge_round(law, head, deltas, held, texts["general"], settings, join=next_values, without=next_values)
+        found = judge_round(
+            law, head, deltas, Text(held), Text(texts["general"]), settings, join=next_values, without=next_values
+        )
         cost[count] = (reader.reads, found.tokens)
         assert all(delta.honesty is None or delta.honesty.error > 0 for delta in found.deltas)
     (reads, tokens), (more_reads, more_tokens) = cost.values()
@@ -217,7 +220,7 @@ def test_bench_when_payloads_are_good_copied_damaged_or_missing_then_each_has_it
             for index, miner in enumerate(miners)
         ),
         dealt=(1, 2, 3, 4), payloads=payloads, assigned=((),) * 5, committed=(0, 1, 2, 3, 4), seed=b"s" * 32,
-        heldout=tuple(documents(16)[12:14]), general=(),
+        heldout=tuple(Document("0xheld", text) for text in documents(16)[12:14]), general=(),
     )  # fmt: skip
     stand_in: Any = OneModel(law)
     verdict = Bench(stand_in, stand_in).judge(job)
@@ -230,12 +233,12 @@ def test_judge_round_when_a_delta_of_the_round_before_comes_again_then_another_s
 ) -> None:
     _, deltas = crowd(law, trained, texts, 3)
     head = law.get_vector()
-    fresh = judge_round(law, head, deltas, texts["held"], texts["general"])
+    fresh = judge_round(law, head, deltas, Text(texts["held"]), Text(texts["general"]))
     seen = [
         replace(deltas[1], miner="0xother", vector=deltas[1].read() * np.float32(0.9), judged=False),
         replace(deltas[2], vector=deltas[2].read(), judged=False),
     ]
-    found = judge_round(law, head, deltas, texts["held"], texts["general"], earlier=seen)
+    found = judge_round(law, head, deltas, Text(texts["held"]), Text(texts["general"]), earlier=seen)
     assert ScoreReason.COPY not in fresh.reasons
     assert [reason is ScoreReason.COPY for reason in found.reasons] == [False, True, False]
     assert len(found.deltas) == 3

@@ -1,5 +1,6 @@
 """The validator, on a chain in memory."""
 
+import random
 import threading
 import time
 from dataclasses import replace
@@ -9,7 +10,7 @@ import pytest
 
 from client.errors import StorageError
 from client.fake_stake import BALLOT_BLOCKS
-from client.types import Policy
+from client.types import DatasetStatus, Policy
 from contracts.enums import Phase, ScoreReason
 from node.validator import Validator
 from node.vault import HeadRecord, ScoreRecord
@@ -82,7 +83,7 @@ def test_validator_gives_the_judge_what_the_seed_dealt(tmp_path: Path) -> None:
     validator.step()
     job = judge_of(validator).jobs[0]
     assert sorted(job.assigned[0]) == [("text one",), ("text two",)]
-    assert job.heldout == ("held out",)
+    assert [document.text for document in job.heldout] == ["held out"]
     assert job.committed == (0,)
     assert len(job.payloads) == 1 and isinstance(job.payloads[0], bytes)
 
@@ -147,6 +148,51 @@ def test_validator_votes_for_good_data_and_against_bad(tmp_path: Path) -> None:
         accepted, reason = votes[number]
         assert accepted is False
         assert words in reason
+
+
+def words(seed: int, count: int = 200) -> str:
+    picked = random.Random(seed)
+    return " ".join(f"word{picked.randrange(5000)}" for _ in range(count))
+
+
+def test_validator_when_a_dataset_repeats_earlier_ones_then_it_is_refused_or_valued_by_what_is_new(
+    tmp_path: Path,
+) -> None:
+    world = World(tmp_path)
+    mine, held = [words(seed) for seed in range(8)], [words(seed) for seed in range(20, 24)]
+    first = world.put_dataset([mine], [held])
+    copied = world.put_dataset([[text.title() for text in mine]], [[words(30)]])
+    joined = world.put_dataset([[f"{mine[0]} {mine[1]} {words(31, 80)}"]], [[words(32)]])
+    half_new = world.put_dataset([[*mine[:2], words(33), words(34)]], [[words(35)]])
+    spoils_ours = world.put_dataset([[words(36)]], [[mine[3], words(37)]])
+    trains_on_held = world.put_dataset([[*held[:2], *(words(seed) for seed in range(40, 50))]], [[words(38)]])
+    validator = world.validator()
+    validator.vote()
+    votes = {event["dataset"]: event for event in told(validator, "dataset_vote")}
+    assert (votes[first]["accept"], votes[first]["value"]) == (True, 10_000)
+    assert (votes[half_new]["accept"], votes[half_new]["value"]) == (True, 5_000)
+    refused = {copied: "8 of its 8 documents", joined: "1 of its 1 documents",
+               spoils_ours: "50% of its held-out", trains_on_held: "50% of an earlier"}  # fmt: skip
+    assert all(not votes[number]["accept"] and said in votes[number]["reason"] for number, said in refused.items())
+
+
+def test_validator_when_an_earlier_dataset_was_rejected_or_can_not_be_read_then_it_does_not_count(
+    tmp_path: Path,
+) -> None:
+    world = World(tmp_path, validators=1)
+    text = words(1)
+    unreadable = world.put_dataset([[text]], [[words(2)]])
+    world.store.blobs.pop(world.owner.dataset(unreadable).root)
+    rejected = world.put_dataset([[text]], [[words(3)]], licence=" ")
+    validator = world.validator()
+    validator.vote()
+    assert not told(validator, "dataset_vote")[0]["accept"]
+    assert validator.parts.votes is not None
+    assert world.owner.dataset(rejected).status == DatasetStatus.REJECTED
+    again = world.put_dataset([[text]], [[words(4)]])
+    validator.parts.votes.last_look = 0.0
+    validator.vote()
+    assert [e["accept"] for e in told(validator, "dataset_vote") if e["dataset"] == again] == [True]
 
 
 def test_validator_does_not_vote_before_it_has_all_of_the_text(tmp_path: Path) -> None:
