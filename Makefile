@@ -12,9 +12,10 @@ PYTEST := $(BIN)/python -m pytest
 # Tests that start whole networks of processes run one after the other: two at once on two cores starve each other's clocks.
 NETWORKS := tests/e2e tests/integration/test_roles_processes.py tests/integration/test_swarm_peers.py \
             tests/integration/test_storage_daemons.py
-# The other files are spread over two workers, each file whole, since its tests share fixtures.
-SPREAD := -n 2 --dist loadfile
-# With two threads of arithmetic in each of two workers, they would wait for one another on two cores.
+# The other files are spread over workers, each file whole, since its tests share fixtures. They wait about as much as they
+# compute, the quick ones more: so there are more workers than cores.
+SPREAD := --dist loadfile
+# With two threads of arithmetic in each worker, they would wait for one another on two cores.
 SPREAD_PYTEST := OMP_NUM_THREADS=1 $(PYTEST) $(SPREAD)
 FORGE := $(firstword $(wildcard node_modules/@foundry-rs/forge-*/bin/forge) $(shell command -v forge 2>/dev/null))
 GAS := --isolate --match-path '*Gas.t.sol'
@@ -43,11 +44,11 @@ test: setup ## all checks and tests but the deep ones (about 20 minutes on two c
 	@echo "== tests in Python that start whole networks"
 	@$(PYTEST) -m "not deep" $(NETWORKS)
 	@echo "== the other tests in Python, all but the deep ones"
-	@$(SPREAD_PYTEST) -m "not deep" $(addprefix --ignore=,$(NETWORKS))
+	@$(SPREAD_PYTEST) -n 3 -m "not deep" $(addprefix --ignore=,$(NETWORKS))
 
-test-fast: setup ## the quick tests (about three minutes on two cores)
+test-fast: setup ## the quick tests (about 80 seconds on two cores)
 	@$(MAKE) --no-print-directory contracts-fast
-	@$(SPREAD_PYTEST) -q -m "not slow and not deep" tests/unit tests/contracts tests/integration
+	@$(SPREAD_PYTEST) -n 4 -q -m "not slow and not deep" tests/unit tests/contracts tests/integration
 
 test-deep: setup ## the tests that take minutes: real models, long property runs
 	@$(PYTEST) -m "deep"

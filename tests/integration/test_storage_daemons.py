@@ -24,6 +24,8 @@ from client.kubo import KuboDaemon, KuboSettings, start_daemon
 from client.kubo_blocks import Blocks
 from client.storage import IpfsStore, get_many
 
+pytestmark = pytest.mark.slow
+
 EMBEDDED = KuboSettings(kind="embedded")
 
 
@@ -78,7 +80,6 @@ def test_get_when_the_cid_names_no_file_then_it_is_refused_and_the_daemon_lives(
     assert IpfsStore(two.api).get(IpfsStore(two.api).put(b"still there"), 100, 5) == b"still there"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("size", [174 * 262_144, 175 * 262_144, 50_000_000])
 def test_file_when_large_then_digest_agrees_and_it_travels(
     pair: tuple[KuboDaemon, KuboDaemon], tmp_path: Path, size: int

@@ -18,6 +18,8 @@ from node.models.nano import NanoShape
 from node.training.batches import Windows
 from node.training.inner import InnerSettings, run_inner
 
+pytestmark = pytest.mark.slow
+
 
 def _world(shape: NanoShape | None = None) -> World:
     rng = np.random.default_rng(3)

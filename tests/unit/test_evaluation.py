@@ -18,6 +18,8 @@ from node.validation.evaluation import Bench, Text
 from node.validation.judge import DeltaInput, judge_round
 from tests.unit.nano_world import documents, nano
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def law() -> LoadedModel:

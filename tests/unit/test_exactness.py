@@ -11,6 +11,8 @@ from client.errors import ToolMissing
 from devnet.bench import exact
 from devnet.bench.golden import hashes
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def golden() -> dict[str, str]:

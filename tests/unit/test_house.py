@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -34,8 +35,13 @@ def _sources(layer: str) -> list[Path]:
     return sorted(path for path in (ROOT / layer).rglob("*.py") if "__pycache__" not in path.parts)
 
 
-def _imports(path: Path) -> Iterator[tuple[int, str]]:
+@functools.cache
+def _imports(path: Path) -> tuple[tuple[int, str], ...]:
     """Every module that a file imports, inside functions too, with the line."""
+    return tuple(_found_imports(path))
+
+
+def _found_imports(path: Path) -> Iterator[tuple[int, str]]:
     for found in ast.walk(ast.parse(path.read_text(encoding="utf-8"), filename=str(path))):
         if isinstance(found, ast.Import):
             for alias in found.names:

@@ -27,6 +27,8 @@ from node.validation.judge import BLOCK, DeltaInput, JudgeSettings, judge_round
 from node.validation.mixing import EXACT_WITHOUT, HOLD_BYTES, Mix, Payloads
 from tests.unit.nano_world import documents, nano
 
+pytestmark = pytest.mark.slow
+
 Vector = NDArray[np.float32]
 OUTER = Outer(45_875, 32_768)
 TOPK = Compression("topk2", 64, 4096)
@@ -163,7 +165,6 @@ def test_judge_round_when_a_delta_can_not_be_decoded_then_it_alone_has_bad_form(
     assert found.deltas[0].gain is not None and found.deltas[2].gain is not None
 
 
-@pytest.mark.slow
 def test_judge_round_when_deltas_double_then_what_is_read_and_judged_doubles_too(
     law: LoadedModel, trained: list[Vector], texts: dict[str, Windows]
 ) -> None:

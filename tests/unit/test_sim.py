@@ -230,6 +230,7 @@ def test_command_when_asked_for_json_then_gives_every_row(capsys: pytest.Capture
     assert len(found[0]["rows"]) == len(committees.STAKES)
 
 
+@pytest.mark.slow
 def test_command_when_given_a_folder_then_draws_the_same_picture_twice(tmp_path: Path) -> None:
     for folder in ("a", "b"):
         assert command.main(["committees", "--out", str(tmp_path / folder)]) == 0
@@ -237,6 +238,7 @@ def test_command_when_given_a_folder_then_draws_the_same_picture_twice(tmp_path:
     assert first.startswith(b"<?xml") and first == (tmp_path / "b" / "sim-committees.svg").read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("log_x", [False, True])
 def test_draw_when_given_bars_then_values_and_goal_are_told_and_the_same_twice(log_x: bool, tmp_path: Path) -> None:
     bars = Bars("times", [("a & b", 0.5), ("c", 1.0), ("d", 4995.2)], 2.2, "goal, at most", log_x)

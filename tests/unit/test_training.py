@@ -30,6 +30,7 @@ def _windows(count: int = 8) -> Windows:
     return training_windows(model.tokenizer, [documents()], b"seed", "0xA", 64).take(range(count))
 
 
+@pytest.mark.slow
 def test_run_inner_when_trained_then_loss_falls_and_model_is_left_as_it_was() -> None:
     model = nano("law")
     before = model.get_vector()
@@ -71,6 +72,7 @@ def test_run_inner_when_hooked_then_gradients_can_be_changed_before_and_values_a
     assert not result.delta.any()
 
 
+@pytest.mark.slow
 def test_run_inner_when_distilling_then_student_comes_nearer_to_its_parent() -> None:
     student, teacher = nano("computing"), nano("global", trainable=False)
     result = run_inner(student, _windows(), InnerSettings(10, 4, 0.003), Distil(teacher, mix=1.0))
