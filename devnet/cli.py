@@ -91,6 +91,22 @@ def logs(
 
 
 @app.command()
+def attack(
+    name: Annotated[str, typer.Argument(help="An attack's name, or 'all'; 'none' is the control.")],
+    rounds: Annotated[int, typer.Option("--rounds", help="Rounds of each network.", min=1, max=20)] = 3,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Put a hostile miner into a real network and see what it gets: a network for the control and one for each attack.
+
+    Each takes about two minutes. Example: strata devnet attack sign-flip
+    """
+    from devnet.attacks.lab import attack as run
+    from devnet.layout import find_home
+
+    raise typer.Exit(run(find_home(), name, rounds, as_json))
+
+
+@app.command()
 def stop() -> None:
     """Stop the network, and make sure that nothing of it is left. May be called at any time.
 
