@@ -92,11 +92,13 @@ def logs(
 
 @app.command()
 def attack(
-    name: Annotated[str, typer.Argument(help="An attack's name, or 'all'; 'none' is the control.")],
+    name: Annotated[
+        str, typer.Argument(help="An attack's name, or 'miners', 'validators', 'all'; 'none' is the control.")
+    ],
     rounds: Annotated[int, typer.Option("--rounds", help="Rounds of each network.", min=1, max=20)] = 3,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Put a hostile miner into a real network and see what it gets: a network for the control and one for each attack.
+    """Put a hostile member into a real network and see what it gets: a network for the control and one for each attack.
 
     Each takes about two minutes. Example: strata devnet attack sign-flip
     """

@@ -1,32 +1,41 @@
-"""A hostile miner's process: ``python -m devnet.attacks.node ATTACK --config FILE``.
+"""A hostile member's process: ``python -m devnet.attacks.node ATTACK --config FILE``.
 
-It is the node's own miner, whose learner and reveals are replaced. Nothing in ``node`` knows of it: this is what
+It is the node's own miner or validator, parts of which are replaced. Nothing in ``node`` knows of it: this is what
 somebody does who changes the program that he runs.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+import node.heads
+import node.judging
 import node.learner
 import node.miner
+import node.validator
 from client.errors import StorageError
 from client.types import ModelInfo
+from contracts.enums import ScoreReason
 from devnet.attacks.base import MinerAttack, Scene
-from devnet.attacks.miners import ATTACKS
+from devnet.attacks.outcome import EVERY
+from devnet.attacks.validators import Scores, ValidatorAttack
 from node.config import load_config
-from node.interfaces import Progress, Trained, TrainJob
+from node.heads import Heads
+from node.interfaces import JudgeJob, Progress, Trained, TrainJob, Verdict
+from node.judging import Bench
 from node.learner import Learner
 from node.miner import Miner
-from node.roles import run_miner
+from node.roles import run_miner, run_validator
+from node.validator import Validator
 
 if TYPE_CHECKING:
-    from client.types import RoundInfo
+    from client.types import RoundInfo, SubmissionInfo
     from devnet.attacks.base import Vector
 
 FETCH_SECONDS = 10.0
@@ -90,23 +99,92 @@ class HostileLearner(Learner):
         return self.attack.payload(payload, self._rng), decoded
 
 
-def arm(attack: MinerAttack) -> None:
-    """Make this process's miner hostile."""
-    HostileMiner.attack = HostileLearner.attack = attack
-    replaced: Any = node.miner
-    replaced.Miner = HostileMiner
-    replaced = node.learner
-    replaced.Learner = HostileLearner
+class HostileBench(Bench):
+    """A judge that measures as an honest one does, and then says what its attack wants."""
+
+    attack: ValidatorAttack
+    friend: str = ""
+    _last: tuple[int, ...] = ()
+
+    def judge(self, job: JudgeJob) -> Verdict:
+        """The attack's scores, each with a reason that the contract takes."""
+        found = super().judge(job)
+        scene = Scores(
+            honest=found.scores,
+            miners=[job.submissions[place].miner for place in job.dealt],
+            own=self.friend,
+            last=self._last,
+            rng=np.random.default_rng(int.from_bytes(job.evaluation_seed[:8], "big")),
+        )
+        scores = tuple(self.attack.scores(scene))
+        self._last = scores
+        refused = [ScoreReason.NO_GAIN if said is ScoreReason.OK else said for said in found.reasons]
+        reasons = tuple(ScoreReason.OK if s else reason for s, reason in zip(scores, refused, strict=True))
+        return Verdict(scores, reasons, found.report, found.summary)
+
+
+class HostileHeads(Heads):
+    """Heads as its attack wants them, where it attests one."""
+
+    attack: ValidatorAttack
+
+    def next_head(
+        self, model: ModelInfo, parent_head: bytes, round_number: int, accepted: Sequence[SubmissionInfo]
+    ) -> bytes:
+        """Compute the right one, and say another."""
+        return self.attack.head(super().next_head(model, parent_head, round_number, accepted))
+
+
+class HostileValidator(Validator):
+    """A validator that may not speak."""
+
+    attack: ValidatorAttack
+
+    def judge(self, view: RoundInfo) -> None:
+        """Where it never commits there is nothing to find out."""
+        if self.attack.speaks:
+            super().judge(view)
+        else:
+            self.runtime.sleep(self.runtime.config.poll_seconds)
+
+    def build_head(self, view: RoundInfo) -> None:
+        """The same for the head."""
+        if self.attack.speaks:
+            super().build_head(view)
+        else:
+            self.runtime.sleep(self.runtime.config.poll_seconds)
+
+
+def arm(attack: MinerAttack | ValidatorAttack, friend: str = "") -> None:
+    """Make this process's miner or validator hostile: the roles look these names up when they start."""
+    if isinstance(attack, MinerAttack):
+        HostileMiner.attack = HostileLearner.attack = attack
+        _replace(node.miner, "Miner", HostileMiner)
+        _replace(node.learner, "Learner", HostileLearner)
+        return
+    HostileBench.attack = HostileHeads.attack = HostileValidator.attack = attack
+    HostileBench.friend = friend
+    _replace(node.judging, "Bench", HostileBench)
+    _replace(node.heads, "Heads", HostileHeads)
+    _replace(node.validator, "Validator", HostileValidator)
+
+
+def _replace(module: ModuleType, name: str, hostile: type) -> None:
+    assert hasattr(module, name), f"{module.__name__} has no {name} any more"
+    setattr(module, name, hostile)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run until stopped, as ``strata node miner`` does."""
+    """Run until stopped, as ``strata node miner`` and ``strata node validator`` do."""
     parser = argparse.ArgumentParser("python -m devnet.attacks.node", description=__doc__)
-    parser.add_argument("attack", choices=sorted(ATTACKS))
+    parser.add_argument("attack", choices=sorted(EVERY))
     parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument("--friend", default="", help="address of the miner that a hostile validator wants to see paid")
     options = parser.parse_args(arguments)
-    arm(ATTACKS[options.attack]())
-    run_miner(load_config(options.config))
+    attack = EVERY[options.attack]()
+    arm(attack, options.friend)
+    run = run_miner if isinstance(attack, MinerAttack) else run_validator
+    run(load_config(options.config))
 
 
 if __name__ == "__main__":

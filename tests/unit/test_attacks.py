@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,14 +15,17 @@ from client.codec import encode
 from client.errors import ConfigError, DeltaError
 from client.payload import decode_codes
 from client.recipe import Compression
-from client.types import ZERO_DIGEST, ModelInfo
-from contracts.enums import DeltaKind, Phase
+from client.types import ZERO_DIGEST, ModelInfo, SubmissionInfo
+from contracts.enums import DeltaKind, Phase, ScoreReason
 from devnet.attacks import lab
 from devnet.attacks.base import MinerAttack, Scene
-from devnet.attacks.lab import Outcome, Round, chosen, holes, markdown, table
+from devnet.attacks.lab import chosen, hostile_nodes
 from devnet.attacks.miners import ATTACKS, BOMB_BYTES
-from devnet.attacks.node import HostileLearner
-from node.interfaces import Trained, TrainJob
+from devnet.attacks.node import HostileBench, HostileLearner, arm
+from devnet.attacks.outcome import EVERY, Outcome, Round, holes, write
+from devnet.attacks.validators import VALIDATOR_ATTACKS, Scores
+from node.interfaces import Trained, TrainJob, Verdict
+from node.judging import Bench
 from node.learner import Learner
 
 SIZE = 5000
@@ -125,35 +129,111 @@ def test_learner_when_the_attack_trains_then_on_the_attack_s_text_and_its_delta_
 
 
 PLAYED = Round(1, Phase.FINAL.name, True, 0, 0, {"COPY": 4}, (500, 400))
-OUTCOME = Outcome("copy", (PLAYED,), 0, (200, 100), 0.25, 0.01, 60.0, "run")
+PAY = {"miner-1": 200, "miner-2": 100, "miner-3": 0}
+PAY |= {"validator-1": 300, "validator-2": 260, "validator-3": 240, "validator-4": 100}
+OUTCOME = Outcome("copy", (PLAYED,), PAY, 0.25, 0.01, 60.0, "run")
 
 
-def test_outcome_when_shown_then_against_the_least_paid_honest_miner() -> None:
-    assert OUTCOME.row() == ("copy", "0 of 1", 0.0, 0.0, "25.0 ± 1.0", "COPY 4", "all rounds ended")
-    paid = replace(OUTCOME, paid=50, rounds=(replace(PLAYED, score=200, weight=9, reasons={}, phase=Phase.VOID.name),))
+def test_outcome_when_a_miner_attacked_then_shown_against_the_least_paid_honest_one() -> None:
+    assert OUTCOME.row() == ("copy", "0 of 1", 0.0, 0.0, "25.0 ± 1.0", "COPY 4", "1 of 1 FINAL")
+    void = replace(PLAYED, score=200, weight=9, reasons={}, phase=Phase.VOID.name)
+    paid = replace(OUTCOME, paid={**PAY, "miner-3": 50}, rounds=(void,))
     assert paid.row() == ("copy", "1 of 1", 0.5, 0.5, "25.0 ± 1.0", "-", "VOID")
-    nothing = replace(OUTCOME, honest_paid=(0, 0), rounds=(replace(PLAYED, honest_scores=()),))
+    nothing = replace(OUTCOME, paid={}, rounds=(replace(PLAYED, honest_scores=()),))
     assert nothing.row()[2:4] == (0.0, 0.0)
 
 
+def test_outcome_when_validators_attacked_then_pay_is_per_stake() -> None:
+    assert replace(OUTCOME, attack="validator-random").row()[:4] == ("validator-random", 20, 0.5, 0.0)
+    cabal = replace(OUTCOME, attack="cabal-lift", paid={**PAY, "miner-3": 100})
+    assert cabal.row()[:4] == ("cabal-lift", 44, round(340 / 44 / 10, 3), 1.0)
+
+
 def test_holes_when_an_attack_was_paid_then_it_is_named_and_the_control_is_not() -> None:
-    outcomes = [replace(OUTCOME, attack="none", paid=90), OUTCOME, replace(OUTCOME, attack="zero", paid=1)]
-    assert holes(outcomes) == ["zero"]
+    paid = {**PAY, "miner-3": 90}
+    outcomes = [
+        replace(OUTCOME, attack="none", paid=paid), OUTCOME, replace(OUTCOME, attack="zero", paid=paid),
+        replace(OUTCOME, attack="validator-lift"), replace(OUTCOME, attack="cabal-lift", paid=paid),
+        replace(OUTCOME, attack="validator-sink", paid=paid),
+        replace(OUTCOME, attack="validator-last", paid={**PAY, "validator-4": 900}),
+    ]  # fmt: skip
+    assert holes(outcomes) == ["zero", "cabal-lift", "validator-last"]
 
 
 def test_chosen_when_asked_for_then_the_control_is_always_there() -> None:
-    assert chosen("copy") == ["none", "copy"] and chosen("none") == ["none"] and chosen("all") == list(ATTACKS)
-    with pytest.raises(ConfigError, match="no attack is called 'x'; there are: all, none, zero"):
+    assert chosen("copy") == ["none", "copy"] and chosen("none") == ["none"] and chosen("all") == list(EVERY)
+    assert chosen("miners")[:2] == ["none", "zero"] and chosen("validators")[:2] == ["none", "validator-random"]
+    with pytest.raises(ConfigError, match="no attack is called 'x'; there are: all, miners, validators, none, zero"):
         chosen("x")
 
 
-def test_write_when_some_are_known_then_table_json_and_pictures(tmp_path: Path) -> None:
-    lab.write([OUTCOME], tmp_path)
-    (found,) = json.loads((tmp_path / "attacks.json").read_text())
-    assert (found["attack"], found["rounds"][0]["reasons"]) == ("copy", {"COPY": 4})
-    assert (tmp_path / "attacks.md").read_text().splitlines()[2].startswith("| copy | 0 of 1 |")
-    assert markdown(table([OUTCOME])).count("\n") == 2
-    assert {path.name for path in tmp_path.glob("*.svg")} == {"attacks-paid.svg", "attacks-fall.svg"}
+def test_write_when_some_are_known_then_tables_json_and_pictures(tmp_path: Path) -> None:
+    write([OUTCOME, replace(OUTCOME, attack="validator-sink")], tmp_path)
+    found = json.loads((tmp_path / "attacks.json").read_text())
+    assert (found[0]["attack"], found[0]["rounds"][0]["reasons"]) == ("copy", {"COPY": 4})
+    text = (tmp_path / "attacks.md").read_text()
+    assert "| copy | 0 of 1 |" in text and "| validator-sink | 20 |" in text
+    assert {path.name for path in tmp_path.glob("*.svg")} == {"attacks-miner.svg", "attacks-validator.svg"}
+
+
+SEEN = Scores((300_000, 0, 200_000), ("0xa", "0xb", "0xfriend"), "0xfriend", (5, 6, 7), np.random.default_rng(1))
+
+
+@pytest.mark.parametrize(
+    ("name", "scores"),
+    [
+        ("validator-constant", [100_000] * 3), ("validator-last", [5, 6, 7]),
+        ("validator-lift", [300_000, 0, 5_000_000]), ("validator-sink", [0, 0, 200_000]),
+        ("validator-head", [300_000, 0, 200_000]), ("cabal-lift", [300_000, 0, 5_000_000]),
+    ],
+)  # fmt: skip
+def test_scores_when_a_validator_attacks_then_as_its_name_says(name: str, scores: list[int]) -> None:
+    attack = VALIDATOR_ATTACKS[name]()
+    assert attack.scores(SEEN) == scores
+    assert (attack.head(b"\x01" * 32) != b"\x01" * 32) == (name == "validator-head") and attack.speaks
+
+
+def test_members_when_a_cabal_attacks_then_more_nodes_are_hostile_and_a_lifted_friend_sends_noise() -> None:
+    assert VALIDATOR_ATTACKS["validator-sink"].members == {"validator-4": "validator-sink"}
+    assert hostile_nodes("cabal-lift") == {
+        "validator-3": "cabal-lift", "validator-4": "cabal-lift", "miner-3": "random",
+    }  # fmt: skip
+    assert hostile_nodes("copy") == {"miner-3": "copy"}
+    assert not VALIDATOR_ATTACKS["validator-silent"]().speaks
+
+
+def test_bench_when_hostile_then_scores_and_reasons_fit_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    reasons = (ScoreReason.OK, ScoreReason.COPY, ScoreReason.OK)
+    honest = Verdict((300_000, 0, 200_000), reasons, b"report", {})
+    monkeypatch.setattr(Bench, "judge", lambda self, given: honest)
+    bench = HostileBench.__new__(HostileBench)
+    bench.attack, bench.friend = VALIDATOR_ATTACKS["validator-sink"](), "0xc"
+    submissions = [
+        SubmissionInfo(place, who, b"d" * 32, DeltaKind.TRAIN, ZERO_DIGEST, (1,), 1, 0, 0)
+        for place, who in enumerate(("0xa", "0xb", "0xc"))
+    ]
+    asked: Any = SimpleNamespace(submissions=submissions, dealt=(0, 1, 2), evaluation_seed=b"e" * 32)
+    found = bench.judge(asked)
+    assert found.scores == (0, 0, 200_000)
+    assert found.reasons == (ScoreReason.NO_GAIN, ScoreReason.COPY, ScoreReason.OK)
+
+
+def test_arm_when_called_then_the_roles_take_the_hostile_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    import node.heads
+    import node.judging
+    import node.learner
+    import node.miner
+    import node.validator
+
+    for module, name in (
+        (node.miner, "Miner"), (node.learner, "Learner"), (node.judging, "Bench"), (node.heads, "Heads"),
+        (node.validator, "Validator"),
+    ):  # fmt: skip
+        monkeypatch.setattr(module, name, getattr(module, name))
+    arm(ATTACKS["zero"]())
+    arm(VALIDATOR_ATTACKS["validator-lift"](), "0xfriend")
+    assert node.learner.Learner is HostileLearner and HostileLearner.attack.name == "zero"
+    assert node.judging.Bench is HostileBench and HostileBench.friend == "0xfriend"
 
 
 @pytest.mark.deep
@@ -164,5 +244,5 @@ def test_attack_when_played_in_a_real_network_then_it_gets_nothing_and_the_round
 
     monkeypatch.setenv("STRATA_HOME", str(tmp_path))
     outcome = lab.play(Home(tmp_path), "garbage", 1, lambda text: None)
-    assert (outcome.accepted, outcome.paid, outcome.rounds[0].phase) == (0, 0, Phase.FINAL.name)
-    assert outcome.rounds[0].reasons == {"BAD_FORM": 4} and min(outcome.honest_paid) > 0
+    assert (outcome.accepted, outcome.miner_ratio, outcome.rounds[0].phase) == (0, 0.0, Phase.FINAL.name)
+    assert outcome.rounds[0].reasons == {"BAD_FORM": 4} and outcome.paid["miner-1"] > 0
