@@ -5,13 +5,17 @@ nobody knows beforehand where two deltas will be compared. A few deltas are comp
 that share a band of min-hashes of their top places are (Broder 1997; one permutation in bins: Li, Owen and Zhang 2012),
 the likeliest ``NEAREST`` of them: two deltas with 0.7 of their top places in common share one in 99.6 of 100 cases, two
 with 0.9 always. So the work grows with the number of deltas, not with its square.
+
+A delta may also be a mix of several that the round before had shown. So each is compared with the nearest point in the
+span of those (of the ``MIXED`` that it is most like among a few, of those that share a band among many). Honest deltas
+of two rounds have little in common: the second begins where the first ended.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +29,7 @@ EACH_WITH_EACH = 32
 BANDS = 64
 ROWS = 4
 NEAREST = 8
+MIXED = 16
 
 _BINS_BITS = 8
 _FAR = np.uint64(0x9E3779B97F4A7C15)
@@ -94,7 +99,22 @@ class Prints:
         earlier = [o for o in prints if o.committed < own.committed and not (own.owner and o.owner == own.owner)]
         self.compared += len(earlier)
         likes = [_likeness(own, other) for other in earlier]
-        return max(likes, key=lambda like: (like.cosine, like.overlap), default=Likeness(0.0, 0.0))
+        nearest = max(likes, key=lambda like: (like.cosine, like.overlap), default=Likeness(0.0, 0.0))
+        shown = [(abs(like.cosine), place) for place, like in enumerate(likes) if earlier[place].committed < 0]
+        chosen = [earlier[place] for _, place in sorted(shown, reverse=True)[:MIXED]]
+        return replace(nearest, mix=self._mix(own, chosen))
+
+    def _mix(self, own: Print, others: Sequence[Print]) -> float:
+        """The cosine between a delta and the nearest mix of others: 1 where it is one."""
+        if len(others) < 2 or not len(own.places):
+            return 0.0
+        rows = np.zeros((len(others), self.n if self._rows is None else BLOCK * len(self._rows)))
+        for row, other in zip(rows, others, strict=True):
+            row[other.places] = other.values
+        own_values = own.values.astype(np.float64)
+        shares, *_ = np.linalg.lstsq(rows @ rows.T, rows[:, own.places] @ own_values, rcond=1e-9)
+        norm = own.norm * float(np.linalg.norm(shares @ rows))
+        return float(shares @ rows[:, own.places] @ own_values) / norm if norm > 0 else 0.0
 
 
 def _sampled_blocks(n: int, seed: bytes) -> list[int] | None:

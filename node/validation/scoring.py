@@ -23,7 +23,7 @@ class ScoringSettings:
     ``z``: standard errors by which a gain must exceed zero. ``honesty_z``: standard errors by which the gain on the
     miner's own inputs may fall short of the gain on others' before the work counts as not done. ``epsilon``: how far
     the loss on the retention text may rise. ``copy_cosine`` and ``copy_overlap``: likeness to an earlier delta that
-    makes it a copy.
+    makes it a copy; ``copy_mix``: likeness to a mix of the round before's.
     """
 
     z: float = 2.0
@@ -31,14 +31,19 @@ class ScoringSettings:
     epsilon: float = 0.05
     copy_cosine: float = 0.95
     copy_overlap: float = 0.9
+    copy_mix: float = 0.8
 
 
 @dataclass(frozen=True)
 class Likeness:
-    """How like an earlier delta one is: share of common top places (0..1), and cosine (-1..1)."""
+    """How like an earlier delta one is: share of common top places (0..1), and cosine (-1..1).
+
+    ``mix``: the cosine with the nearest mix of what others had shown in the round before.
+    """
 
     overlap: float
     cosine: float
+    mix: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,8 @@ class Measurements:
 def reason_for(found: Measurements, settings: ScoringSettings) -> ScoreReason:
     """Why the delta scores zero, or ``OK``. The gravest reason is named: copy, false work, forgetting, no gain."""
     like = found.likeness
-    if like.cosine > settings.copy_cosine or (like.overlap > settings.copy_overlap and like.cosine > 0.5):
+    placed_alike = like.overlap > settings.copy_overlap and like.cosine > 0.5
+    if like.cosine > settings.copy_cosine or placed_alike or like.mix > settings.copy_mix:
         return ScoreReason.COPY
     if not np.isfinite([found.gain.mean, found.forgetting.mean]).all():
         return ScoreReason.NO_GAIN

@@ -94,3 +94,41 @@ def test_likest_when_a_delta_is_tiny_or_zero_then_there_is_nothing_to_be_like() 
     vectors[3][2] = vectors[5][2] = 1.0
     found = printed(vectors).likest(range(len(vectors)))
     assert found[0] == Likeness(0.0, 0.0) and found[5] == Likeness(1.0, 1.0)
+
+
+def mixed(committed: int, vector: NDArray[np.float32], n: int = SIZE, before: int = 3) -> float:
+    """The mix of a delta whose ``before`` predecessors were shown in the round before."""
+    prints = Prints(n, before + 1, SEED)
+    for place in range(before):
+        prints.add(-place - 1, -place - 1, sparse(place, n, shared=0.3), f"0x{place}")
+    prints.add(0, committed, vector, "0xme")
+    return prints.likest([0])[0].mix
+
+
+@pytest.mark.parametrize("n", [SIZE, 2 * SAMPLE + 77])
+def test_mix_when_a_delta_is_made_of_several_that_were_shown_then_it_shows(n: int) -> None:
+    shown = [sparse(place, n, shared=0.3) for place in range(3)]
+    noise = np.random.default_rng(5).normal(0, 0.3, n).astype(np.float32) * (shown[0] != 0)
+    assert mixed(4, np.mean(shown, axis=0, dtype=np.float32), n) > 0.999
+    assert mixed(4, np.float32(0.2) * shown[0] - shown[2], n) > 0.999
+    assert mixed(4, shown[0] + shown[1] + noise, n) > 0.9
+
+
+def test_mix_when_a_delta_is_new_then_little_of_it_is_in_what_was_shown() -> None:
+    assert mixed(4, sparse(9, shared=0.3)) < 0.6
+    assert mixed(4, np.zeros(SIZE, np.float32)) == 0.0
+    assert mixed(4, sparse(0, shared=0.3), before=1) == 0.0, "one alone is no mix: its cosine says it"
+
+
+def test_mix_when_the_others_are_of_the_same_round_then_nobody_could_have_seen_them() -> None:
+    vectors = [sparse(place) for place in range(3)]
+    prints = printed([*vectors, np.mean(vectors, axis=0, dtype=np.float32)])
+    assert prints.likest([3])[3].mix == 0.0
+
+
+def test_mix_when_the_shown_ones_are_the_same_then_a_number_all_the_same() -> None:
+    prints = Prints(SIZE, 3, SEED)
+    for place in (1, 2):
+        prints.add(-place, -place, sparse(1), f"0x{place}")
+    prints.add(0, 0, sparse(1) + sparse(2), "0xme")
+    assert 0.5 < prints.likest([0])[0].mix < 0.9

@@ -43,6 +43,8 @@ GOOD = Measurements(
         ({"forgetting": Estimate(0.06, 0.001)}, ScoreReason.FORGETS),
         ({"likeness": Likeness(0.2, 0.97)}, ScoreReason.COPY),
         ({"likeness": Likeness(0.95, 0.6)}, ScoreReason.COPY),
+        ({"likeness": Likeness(0.1, 0.7, 0.85)}, ScoreReason.COPY),
+        ({"likeness": Likeness(0.1, 0.7, 0.75)}, ScoreReason.OK),
         ({"likeness": Likeness(0.95, 0.97), "gain": Estimate(-1, 0.1)}, ScoreReason.COPY),
     ],
 )
