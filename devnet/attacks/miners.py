@@ -134,7 +134,7 @@ class Bias(MinerAttack):
 
 
 class OtherData(MinerAttack):
-    """Trains on a single document of what it was dealt, again and again."""
+    """Saves itself the fetching: any text will do."""
 
     name, about = "other-data", "trained on a text of its own instead of what it was dealt"
 
