@@ -100,7 +100,9 @@ def attack(
 ) -> None:
     """Put a hostile member into a real network and see what it gets: a network for the control and one for each attack.
 
-    Each takes about two minutes. Example: strata devnet attack sign-flip
+    Each takes about two minutes.
+
+    Example: strata devnet attack sign-flip
     """
     from devnet.attacks.lab import attack as run
     from devnet.layout import find_home
