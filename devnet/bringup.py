@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -28,14 +30,19 @@ WORK_SECONDS = 600.0
 WORKERS = tuple(name for name in NODES if name not in (BOOTSTRAP, SERVER, GATEWAY, TEAM_MEMBER))
 
 
-def start_network(net: Devnet) -> None:
-    """Chain, contracts, IPFS, DHT, and the nodes that train and judge (they wait for their models)."""
+def start_network(net: Devnet, nodes: Sequence[str] = WORKERS, models: Sequence[str] = ()) -> None:
+    """Chain, contracts, IPFS, DHT, and the nodes that train and judge (they wait for their models).
+
+    ``models``: those that have rounds, where they aren't the preset's.
+    """
     start_ground(net)
+    if models:
+        net.plan = replace(net.node_plan(), models=tuple(models))
     deploy_contracts(net)
     start_bootstrap(net)
     finish_daemons(net)
     finish_bootstrap(net)
-    start_nodes(net, WORKERS)
+    start_nodes(net, nodes)
 
 
 def start_models(net: Devnet) -> None:

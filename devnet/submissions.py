@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 from devnet.network import BUILD_SECONDS, START_SECONDS, TEXTS, Devnet
@@ -29,6 +30,16 @@ def submit_texts(net: Devnet) -> None:
         together(works, SUBMIT_SECONDS, "the contributors' submissions")
         wait_accepted(net, len(found))
         together([partial(reclaim, net, person) for person in people], SUBMIT_SECONDS, "the datasets' deposits")
+
+
+def submit_field(net: Devnet, field: str, model: str, seconds: float = BUILD_SECONDS) -> None:
+    """The contributors' texts of one field, to one model; ``seconds``: that the texts are waited for."""
+    texts = net.run.path / "texts.json"
+    wait_until(texts.exists, seconds, "the sample texts", net.check)
+    jobs = [replace(job, model=model) for job in read_jobs(texts) if job.model == field]
+    for job in jobs:
+        submit(net, job)
+    wait_accepted(net, len(jobs))
 
 
 def submit(net: Devnet, job: TextJob) -> None:

@@ -26,15 +26,26 @@ Sketch = NDArray[np.uint32]
 
 @dataclass(frozen=True)
 class Sketches:
-    """A dataset's text: one sketch for each document."""
+    """A dataset's text, read once: of each document a sketch, and a key that is the same for exact copies (whatever
+    their case and spacing; of this process alone).
+    """
 
     train: tuple[Sketch, ...]
     heldout: tuple[Sketch, ...]
+    train_keys: tuple[int, ...]
+    heldout_keys: tuple[int, ...]
 
     @classmethod
     def of(cls, train: Iterable[str], heldout: Iterable[str]) -> Sketches:
         """From the documents."""
-        return cls(tuple(map(sketch, train)), tuple(map(sketch, heldout)))
+        trained = [(sketch(document), _key(document)) for document in train]
+        held = [(sketch(document), _key(document)) for document in heldout]
+        return cls(
+            train=tuple(found for found, _ in trained),
+            heldout=tuple(found for found, _ in held),
+            train_keys=tuple(key for _, key in trained),
+            heldout_keys=tuple(key for _, key in held),
+        )
 
 
 @dataclass(frozen=True)
@@ -51,6 +62,10 @@ def sketch(text: str) -> Sketch:
     found = shingles(text)
     kept: Sketch = found[found % np.uint64(SAMPLE) == 0].astype(np.uint32)
     return kept
+
+
+def _key(document: str) -> int:
+    return hash(" ".join(document.split()).lower())
 
 
 def compare(new: Sketches, accepted: Sequence[Sketches]) -> Novelty:

@@ -107,7 +107,7 @@ class Votes:
         try:
             check_claims(info, self.texts)
             mine = self._sketches_of(info)
-            return check_text(info, self.texts, compare(mine, self._earlier(info, datasets)))
+            return check_text(info, mine, compare(mine, self._earlier(info, datasets)))
         except DatasetRefused as error:
             return Verdict(False, 0, str(error))
         except (ManifestError, DigestMismatch, TooLarge) as error:
@@ -164,14 +164,12 @@ def check_claims(info: DatasetInfo, texts: Texts) -> None:
         raise DatasetRefused("it holds a shard twice")
 
 
-def check_text(info: DatasetInfo, texts: Texts, novelty: Novelty) -> Verdict:
+def check_text(info: DatasetInfo, text: Sketches, novelty: Novelty) -> Verdict:
     """Look at a dataset's documents; says what was found and what it is worth, or raises why it must be refused."""
-    manifest = texts.manifest(info)
-    train = [_key(document) for shard in manifest.shards for document in texts.shard(shard)]
-    held = {_key(document) for shard in manifest.heldout for document in texts.shard(shard)}
-    once = set(train)
-    if once & held:
-        raise DatasetRefused(f"{len(once & held)} held-out documents are in the training shards too")
+    train, held = text.train_keys, set(text.heldout_keys)
+    both = held & set(train)
+    if both:
+        raise DatasetRefused(f"{len(both)} held-out documents are in the training shards too")
     if novelty.heldout_known > MAX_OVERLAP:
         raise DatasetRefused(f"{novelty.heldout_known:.0%} of its held-out documents are in earlier training text")
     if novelty.leaked > MAX_OVERLAP:
@@ -184,7 +182,3 @@ def check_text(info: DatasetInfo, texts: Texts, novelty: Novelty) -> Verdict:
     return Verdict(
         True, value, f"{len(new)} new documents of {len(train)}, {len(held)} held out, licence {info.licence}"
     )
-
-
-def _key(document: str) -> int:
-    return hash(" ".join(document.split()).lower())

@@ -6,8 +6,8 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,33 +16,21 @@ from client.errors import ConfigError, StrataError
 from client.queries import rewards
 from contracts.enums import RewardKind, ScoreReason
 from devnet.attacks.miners import ATTACKS, Honest
-from devnet.attacks.outcome import EVERY, Outcome, Round, holes, tables, write
+from devnet.attacks.outcome import ATTACKER, EVERY, Outcome, Round, holes, hostile_nodes, tables, write
 from devnet.attacks.validators import VALIDATOR_ATTACKS
-from devnet.bringup import WORK_SECONDS, WORKERS, start_models, wait_started
+from devnet.bringup import WORK_SECONDS, WORKERS, start_models, start_network, wait_started
 from devnet.keeper import kept
 from devnet.layout import MINERS, TEAM_MEMBER, VALIDATORS, Home, RunOptions
-from devnet.network import (
-    BUILD_SECONDS,
-    Devnet,
-    deploy_contracts,
-    finish_bootstrap,
-    finish_daemons,
-    start_bootstrap,
-    start_ground,
-    start_nodes,
-)
+from devnet.network import Devnet
 from devnet.nodes import threads_each, write_node
-from devnet.pieces import read_jobs
 from devnet.processes import ProcessSpec
 from devnet.rounds import RoundResult, run_rounds
 from devnet.sim.report import as_json, print_table
 from devnet.staking import list_models, place_stakes
-from devnet.submissions import submit, wait_accepted
-from devnet.waiting import together, wait_until
+from devnet.submissions import submit_field
+from devnet.waiting import together
 from node.threads import thread_variables
 
-ATTACKER = MINERS[-1]
-"""The miner that attacks, or the friend of a validator that does."""
 MODEL = "law"
 ROUNDS_SECONDS = 900.0
 
@@ -55,11 +43,6 @@ def chosen(name: str) -> list[str]:
     if name not in EVERY:
         raise ConfigError(f"no attack is called {name!r}; there are: {', '.join((*groups, *EVERY))}")
     return [Honest.name] if name == Honest.name else [Honest.name, name]
-
-
-def hostile_nodes(attack: str) -> Mapping[str, str]:
-    """Which nodes run which attack."""
-    return VALIDATOR_ATTACKS[attack].members if attack in VALIDATOR_ATTACKS else {ATTACKER: attack}
 
 
 def run_attacks(home: Home, name: str, rounds: int, say: Callable[[str], None]) -> tuple[list[Outcome], Path]:
@@ -81,31 +64,15 @@ def play(home: Home, attack: str, rounds: int, say: Callable[[str], None]) -> Ou
     started = time.monotonic()
     hostile = hostile_nodes(attack)
     with kept(home, RunOptions("nano"), lambda text: None) as net:
-        start_ground(net)
-        net.plan = replace(net.node_plan(), models=(MODEL,))
-        deploy_contracts(net)
-        start_bootstrap(net)
-        finish_daemons(net)
-        finish_bootstrap(net)
-        start_nodes(net, tuple(name for name in WORKERS if name not in hostile))
+        start_network(net, [name for name in WORKERS if name not in hostile], [MODEL])
         for node, what in hostile.items():
             start_hostile(net, node, what)
         start_models(net)
-        works = [partial(place_stakes, net), partial(submit_field, net), partial(list_models, net)]
+        works = [partial(place_stakes, net), partial(submit_field, net, MODEL, MODEL), partial(list_models, net)]
         together(works, WORK_SECONDS, "the stakes, the texts and the listing")
         wait_started(net, (*WORKERS, TEAM_MEMBER))
         results = run_rounds(net, [(MODEL, rounds)], ROUNDS_SECONDS, lambda text: say("  " + text))
         return outcome_of(net, attack, results, time.monotonic() - started)
-
-
-def submit_field(net: Devnet) -> None:
-    """Two people's text of the one field."""
-    texts = net.run.path / "texts.json"
-    wait_until(texts.exists, BUILD_SECONDS, "the sample texts", net.check)
-    jobs = [job for job in read_jobs(texts) if job.model == MODEL]
-    for job in jobs:
-        submit(net, job)
-    wait_accepted(net, len(jobs))
 
 
 def start_hostile(net: Devnet, node: str, attack: str) -> None:

@@ -9,16 +9,24 @@ from pathlib import Path
 
 from contracts.enums import Phase
 from devnet.attacks.base import MinerAttack
-from devnet.attacks.miners import ATTACKS, Honest
+from devnet.attacks.miners import ATTACKS
 from devnet.attacks.validators import VALIDATOR_ATTACKS, ValidatorAttack
 from devnet.layout import MINERS, STAKE_SHARES, TEAM_LEADER, VALIDATORS, write_json
 from devnet.sim.report import Bars, Cell, Result, draw
 
 EVERY: dict[str, type[MinerAttack] | type[ValidatorAttack]] = {**ATTACKS, **VALIDATOR_ATTACKS}
 """All attacks by name, the control first."""
+ATTACKER = MINERS[-1]
+"""The miner that attacks, or the friend of a validator that does."""
+STAKE = dict(zip(VALIDATORS, STAKE_SHARES, strict=True))
 MINER_COLUMNS = ("attack", "accepted", "score to honest", "paid to honest", "loss fell, %", "votes", "rounds")
 VALIDATOR_COLUMNS = ("attack", "stake, %", "paid to honest", "friend paid to honest", "loss fell, %", "rounds")
 """Scores and pay are over those of the honest member that got least; a validator's pay is taken per stake."""
+
+
+def hostile_nodes(attack: str) -> Mapping[str, str]:
+    """Which nodes run which attack; of the control the one that would attack."""
+    return VALIDATOR_ATTACKS[attack].members if attack in VALIDATOR_ATTACKS else {ATTACKER: attack}
 
 
 @dataclass(frozen=True)
@@ -47,9 +55,9 @@ class Outcome:
     run: str
 
     @property
-    def hostile(self) -> tuple[str, ...]:
-        """The nodes that attacked; for the control the one that would."""
-        return tuple(VALIDATOR_ATTACKS[self.attack].members) if self.attack in VALIDATOR_ATTACKS else MINERS[-1:]
+    def hostile(self) -> list[str]:
+        """The validators that attacked."""
+        return [node for node in hostile_nodes(self.attack) if node in STAKE]
 
     @property
     def accepted(self) -> int:
@@ -59,15 +67,18 @@ class Outcome:
     @property
     def miner_ratio(self) -> float:
         """The last miner's pay over the least that another got."""
-        return _ratio(self.paid.get(MINERS[-1], 0), [self.paid.get(name, 0) for name in MINERS[:-1]])
+        return _ratio(self.paid.get(ATTACKER, 0), [self.paid.get(name, 0) for name in MINERS[:-1]])
 
     @property
     def validator_ratio(self) -> float:
         """The hostile validators' pay per stake over the least of the others'."""
-        stake = dict(zip(VALIDATORS, STAKE_SHARES, strict=True))
-        seats = [name for name in VALIDATORS if name in self.hostile]
-        mine = sum(self.paid.get(name, 0) for name in seats) / max(1, sum(stake[name] for name in seats))
-        return _ratio(mine, [self.paid.get(name, 0) / stake[name] for name in VALIDATORS if name not in seats])
+        mine = sum(self.paid.get(name, 0) for name in self.hostile) / max(1, self.hostile_stake)
+        return _ratio(mine, [self.paid.get(name, 0) / STAKE[name] for name in STAKE if name not in self.hostile])
+
+    @property
+    def hostile_stake(self) -> int:
+        """Theirs, in per cent."""
+        return sum(STAKE[name] for name in self.hostile)
 
     def row(self) -> tuple[Cell, ...]:
         """As the table of its role has it."""
@@ -75,9 +86,7 @@ class Outcome:
         broken = [each.phase for each in self.rounds if each.phase != Phase.FINAL.name]
         ended = ", ".join(broken) or f"{len(self.rounds)} of {len(self.rounds)} FINAL"
         if self.attack in VALIDATOR_ATTACKS:
-            stake = dict(zip(VALIDATORS, STAKE_SHARES, strict=True))
-            held = sum(stake.get(name, 0) for name in self.hostile)
-            return (self.attack, held, self.validator_ratio, self.miner_ratio, fell, ended)
+            return (self.attack, self.hostile_stake, self.validator_ratio, self.miner_ratio, fell, ended)
         scores = [(each.score, min(each.honest_scores)) for each in self.rounds if each.honest_scores]
         reasons: Counter[str] = sum((Counter(each.reasons) for each in self.rounds), Counter())
         score = _ratio(sum(score for score, _ in scores), [sum(honest for _, honest in scores)])
@@ -124,14 +133,10 @@ def holes(outcomes: Iterable[Outcome]) -> list[str]:
     """Attacks that paid: a worthless delta that was paid, or a validator that got more than an honest one."""
     found = []
     for each in outcomes:
-        worthless = each.attack != Honest.name and "random" in (each.attack, *_friends(each.attack))
         if each.attack in VALIDATOR_ATTACKS:
+            worthless = "random" in hostile_nodes(each.attack).values()
             paid = each.validator_ratio > 1.0 or (worthless and each.miner_ratio > 0)
         else:
             paid = each.miner_ratio > 0 and not ATTACKS[each.attack].harmless
         found += [each.attack] if paid else []
     return found
-
-
-def _friends(attack: str) -> tuple[str, ...]:
-    return tuple(VALIDATOR_ATTACKS[attack].members.values()) if attack in VALIDATOR_ATTACKS else ()

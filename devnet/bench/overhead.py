@@ -33,26 +33,21 @@ from client.types import Policy
 from contracts.enums import Level
 from devnet.bench.frame import ROOT, Case, Findings, digest_of_sources, figure, measure, parser, report
 from devnet.bench.material import genesis_of
-from devnet.bringup import wait_started
+from devnet.bringup import start_network, wait_started
 from devnet.keeper import kept
 from devnet.layout import VALIDATORS, Home, RunOptions
 from devnet.network import (
     START_SECONDS,
     Devnet,
-    deploy_contracts,
-    finish_bootstrap,
-    finish_daemons,
     finish_models,
-    start_bootstrap,
-    start_ground,
     start_nodes,
 )
 from devnet.nodes import ONE_THREAD
-from devnet.pieces import TextJob, read_jobs
+from devnet.pieces import read_jobs
 from devnet.processes import NURSERY, read_records
 from devnet.sim.report import Bars, Result
 from devnet.staking import list_models, place_stakes
-from devnet.submissions import submit, wait_accepted
+from devnet.submissions import submit_field
 from devnet.waiting import together, wait_until
 
 MODEL = "long"
@@ -103,31 +98,20 @@ def long_genesis(net: Devnet, size: Size) -> Genesis:
 
 def bring_up(net: Devnet, size: Size) -> bytes:
     """The network with one model that has rounds; returns its genesis digest. The miners are not started yet."""
-    start_ground(net)
-    net.plan = replace(net.node_plan(), models=(MODEL,))
-    deploy_contracts(net)
-    start_bootstrap(net)
-    finish_daemons(net)
-    finish_bootstrap(net)
+    start_network(net, (), [MODEL])
     finish_models(net)
     genesis = net.store().put(long_genesis(net, size).to_bytes())
     root = net.ids["global"]
     net.ids[MODEL] = net.chain().register_model(root, Level.FIELD, MODEL, "law", genesis, POLICY).id
     start_nodes(net, VALIDATORS)
-    works = [partial(place_stakes, net, MINERS), partial(submit_law, net), partial(list_models, net)]
+    works = [
+        partial(place_stakes, net, MINERS),
+        partial(submit_field, net, "law", MODEL, START_SECONDS),
+        partial(list_models, net),
+    ]
     together(works, START_SECONDS * 3, "the stakes and texts")
     wait_started(net, VALIDATORS)
     return genesis
-
-
-def submit_law(net: Devnet) -> None:
-    """The demo's text of law, for this model."""
-    texts = net.run.path / "texts.json"
-    wait_until(texts.exists, START_SECONDS, "the sample texts", net.check)
-    jobs: list[TextJob] = [replace(job, model=MODEL) for job in read_jobs(texts) if job.model == "law"]
-    for job in jobs:
-        submit(net, job)
-    wait_accepted(net, len(jobs))
 
 
 # ---- cores, and what each group spent

@@ -111,10 +111,10 @@ class Prints:
         rows = np.zeros((len(others), self.n if self._rows is None else BLOCK * len(self._rows)))
         for row, other in zip(rows, others, strict=True):
             row[other.places] = other.values
-        own_values = own.values.astype(np.float64)
-        shares, *_ = np.linalg.lstsq(rows @ rows.T, rows[:, own.places] @ own_values, rcond=1e-9)
+        products = rows[:, own.places] @ own.values.astype(np.float64)
+        shares, *_ = np.linalg.lstsq(rows @ rows.T, products, rcond=1e-9)
         norm = own.norm * float(np.linalg.norm(shares @ rows))
-        return float(shares @ rows[:, own.places] @ own_values) / norm if norm > 0 else 0.0
+        return float(shares @ products) / norm if norm > 0 else 0.0
 
 
 def _sampled_blocks(n: int, seed: bytes) -> list[int] | None:

@@ -19,10 +19,10 @@ from client.types import ZERO_DIGEST, ModelInfo, SubmissionInfo
 from contracts.enums import DeltaKind, Phase, ScoreReason
 from devnet.attacks import lab
 from devnet.attacks.base import MinerAttack, Scene
-from devnet.attacks.lab import chosen, hostile_nodes
+from devnet.attacks.lab import chosen
 from devnet.attacks.miners import ATTACKS, BOMB_BYTES
 from devnet.attacks.node import HostileBench, HostileLearner, arm
-from devnet.attacks.outcome import EVERY, Outcome, Round, holes, write
+from devnet.attacks.outcome import EVERY, Outcome, Round, holes, hostile_nodes, write
 from devnet.attacks.validators import VALIDATOR_ATTACKS, Scores
 from node.interfaces import Trained, TrainJob, Verdict
 from node.judging import Bench
